@@ -1,0 +1,1 @@
+"""Numbers about a run: arrays in, dataclasses out."""
