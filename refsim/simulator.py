@@ -35,6 +35,7 @@ class PopulationTrace:
     reached : (T, B) int64, neurons that received at least one delivery (all of them, if an image drives them)
     margin : (2,), least |m - theta| / theta, and least |m - theta_neg| / theta where the gate was open
     spikes : (T, B, *shape) int8, where recorded
+    n : (B, *shape) int32, net spike counts, where recorded
     v, current : (B, *shape), final potential and sum of the input current over the T steps, where recorded
     """
 
@@ -43,6 +44,7 @@ class PopulationTrace:
     reached: Counts
     margin: Array
     spikes: NDArray[np.int8] | None
+    n: NDArray[np.int32] | None
     v: Array | None
     current: Array | None
 
@@ -81,7 +83,7 @@ def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trac
     T
         Time steps, >= 1.
     record
-        Any of "spikes", "v", "current": kept in the trace for every population.
+        Any of "spikes", "n", "v", "current": kept in the trace for every population.
 
     Raises
     ------
@@ -180,13 +182,14 @@ def _run_population(
     _check_finite(population.name, current)
     one = np.ones((h, w, 1), dtype=np.int64)
     shape = population.layer_shape
-    spikes = train.dense(c).reshape(T, n_images, *shape) if "spikes" in record else None
+    spikes = train.dense(c).reshape(T, n_images, *shape) if {"spikes", "n"} & set(record) else None
     return train, PopulationTrace(
         n_pos=_weigh(train.positive, one, n_images),
         n_neg=_weigh(train.negative, one, n_images),
         reached=reached.T,
         margin=margin,
-        spikes=spikes,
+        spikes=spikes if "spikes" in record else None,
+        n=spikes.sum(axis=0, dtype=np.int32) if spikes is not None and "n" in record else None,
         v=_from_planes(v, shape) if "v" in record else None,
         current=_from_planes(current, shape) if "current" in record else None,
     )

@@ -1,0 +1,87 @@
+"""Is every spike independent of the order in which currents are summed? (semantics 6)
+
+Float addition rounds, so another order of the same additions gives slightly other potentials. If the least
+distance of any potential from its threshold exceeds what rounding can do, no order can change any spike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from refsim.model import AvgPool2d, Conv2d, Flatten, Linear, Network, Spiking
+from refsim.results import Result
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Margin:
+    """Decision margin of one population, in units of theta.
+
+    positive, negative
+        Least |m - theta| / theta, and |m - theta_neg| / theta where the gate was open (inf: never).
+    bound
+        What summing in any other order can change, given the same spikes before.
+    """
+
+    name: str
+    positive: float
+    negative: float
+    bound: float
+
+    @property
+    def certified(self) -> bool:
+        """Whether the spikes of this population are independent of summation order."""
+        return min(self.positive, self.negative) > self.bound
+
+
+def margins(network: Network, result: Result, dtype: DTypeLike = np.float64) -> list[Margin]:
+    """Margins of all spiking layers of a run."""
+    return [
+        Margin(
+            name=layer.name,
+            positive=float(result.populations[layer.name].margin[0]),
+            negative=float(result.populations[layer.name].margin[1]),
+            bound=rounding_bound(network, layer, result.T, result.x_max, dtype),
+        )
+        for layer in network.spiking
+    ]
+
+
+def rounding_bound(network: Network, layer: Spiking, T: int, x_max: float, dtype: DTypeLike = np.float64) -> float:
+    """Largest difference, in units of theta, between two summation orders of any potential within T steps.
+
+    One step's current adds K products to a bias: its error is at most (K + 5) eps U, with U the sum of absolute
+    terms and eps half a unit in the last place; integrating and resetting round a potential of at most
+    |v0| + theta + T U twice. Errors of T steps add up, and two orders differ by twice the error of one.
+    """
+    eps = float(np.finfo(np.dtype(dtype)).eps) / 2
+    size, terms = _current(network, layer.inputs[0], x_max)
+    theta = float(layer.neuron.theta.min())
+    peak = float(np.abs(layer.neuron.v0).max()) + float(layer.neuron.theta.max()) + T * size
+    return 1.01 * 2 * T * eps * ((terms + 5) * size + 2 * peak) / theta
+
+
+def _current(network: Network, name: str, x_max: float) -> tuple[float, int]:
+    """Largest sum of absolute terms of one step's current, and the largest number of terms."""
+    layer: Any = network.by_name.get(name)
+    if layer is None:
+        return x_max, 1
+    if isinstance(layer, Spiking):
+        return float(layer.neuron.theta.max()), 1
+    parts = [_current(network, source, x_max) for source in layer.inputs]
+    if isinstance(layer, Conv2d | Linear):
+        weight = np.abs(layer.effective_weight()).reshape(len(layer.weight), -1)
+        source, windows = parts[0]
+        return float((weight.sum(axis=1) * source + np.abs(layer.bias)).max()), weight.shape[1] * windows
+    if isinstance(layer, AvgPool2d):
+        return parts[0][0], parts[0][1] * layer.kernel[0] * layer.kernel[1]
+    if isinstance(layer, Flatten):
+        return parts[0]
+    return sum(size for size, _ in parts), sum(terms for _, terms in parts)
+
+
