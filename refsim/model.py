@@ -107,8 +107,8 @@ class Neuron:
     def _check_theta_neg(self) -> None:
         if np.isneginf(self.theta_neg).all():
             return
-        theta_neg = self.negative_threshold
-        theta = _align(self.theta, theta_neg.ndim)
+        ndim = max(self.theta.ndim, self.theta_neg.ndim)
+        theta, theta_neg = _align(self.theta, ndim), _align(self.negative_threshold, ndim)
         # theta_neg = 0 would fire +1, -1, +1, ... for ever at v = 0 without any input.
         if not ((theta_neg < 0) & (theta_neg >= -theta)).all():
             raise NetworkError(

@@ -14,7 +14,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from refsim.events import WORD
 from refsim.kernels.neuron import Neurons
-from refsim.kernels.synapse import TILE, Synapses
+from refsim.kernels.synapse import Synapses
+from refsim.kernels.vector import TILE
 from refsim.model import INPUT, Activation, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Neuron, Shape, Spiking
 
 Array = NDArray[Any]
@@ -204,7 +205,7 @@ def _projection(
             theta = network.by_name[port.source].neuron.theta  # type: ignore[attr-defined]
             effective = _fold(effective, theta.astype(dtype), conv.groups, network.shapes[port.source], port.flatten)
         fan_out = _fan_out(conv, plane, target, skip_zero)
-        synapses = _synapses(conv, effective, tiles, plane, port.unit)
+        synapses = _synapses(conv, effective, tiles, plane, port.unit and not network.by_name[port.source].neuron.dual)
     if port.flatten:
         by_source = np.broadcast_to(fan_out, (1, 1, plane[0])).reshape(cells).transpose(1, 2, 0)
         fan_out = np.ascontiguousarray(by_source if skip_zero else by_source[:, :, :1])
@@ -256,7 +257,7 @@ def _fold(effective: Array, theta: Array, groups: int, shape: tuple[int, ...], f
     return np.asarray(by_group * theta.reshape(groups, 1, c_group, 1, 1)).reshape(effective.shape)
 
 
-def _synapses(conv: Conv2d, effective: Array, tiles: NDArray[np.int64], plane: Plane, unit: bool) -> Synapses:
+def _synapses(conv: Conv2d, effective: Array, tiles: NDArray[np.int64], plane: Plane, ones: bool) -> Synapses:
     """Reorder weights to (n_tiles, kH * kW * C_in / groups, TILE) and the bias alike; lanes beyond a tile are 0."""
     c_out, c_group, k_h, k_w = effective.shape
     rows = effective.transpose(2, 3, 1, 0).reshape(k_h * k_w * c_group, c_out)
@@ -277,7 +278,8 @@ def _synapses(conv: Conv2d, effective: Array, tiles: NDArray[np.int64], plane: P
         channels=c_group,
         n_steps=1,
         constant=True,
-        unit=unit,
+        grouped=conv.groups > 1,
+        ones=ones,
     )
 
 
@@ -295,7 +297,8 @@ def _no_weights(n_tiles: int, plane: Plane, dtype: np.dtype[Any]) -> Synapses:
         channels=0,
         n_steps=1,
         constant=True,
-        unit=False,
+        grouped=False,
+        ones=False,
     )
 
 

@@ -111,7 +111,9 @@ def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trac
             if train is None:
                 nonzero_macs += _nonzero_macs(image, projection)
             else:
-                ops[port.source, projection.target] = _count(train, projection)
+                # Two projections may join the same two layers, e.g. an Add of two pools of one population.
+                key, counted = (port.source, projection.target), _count(train, projection)
+                ops[key] = ops[key] + counted if key in ops else counted
         synapses = tuple(_timed(each, T) for each in population.projections)
         events = tuple(heard[each.port] for each in population.projections)
         if population.neurons is None:

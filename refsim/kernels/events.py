@@ -102,6 +102,7 @@ def list_pooled_spikes(positive, negative, theta, kernel, stride, plane, start, 
     """
     n_images, _, width, T, n_words = positive.shape
     cells = kernel[0] * kernel[1]
+    number = theta.dtype.type  # an integer times a float32 would be a float64, and rounded once instead of twice
     shared = len(theta) == 1
     n = 0
     i = 0
@@ -117,19 +118,19 @@ def list_pooled_spikes(positive, negative, theta, kernel, stride, plane, start, 
                             some &= some - np.uint64(1)
                             c = word * WORD + k
                             count = 0
-                            value = theta[0, c] * 0
+                            value = number(0)
                             for j in range(cells):
                                 source_y = y * stride[0] + j // kernel[1]
                                 source_x = x * stride[1] + j % kernel[1]
                                 s = signed_bit(positive, negative, b, source_y, source_x, t, word, np.uint64(k))
                                 count += s
                                 if not shared:
-                                    value += s * theta[source_y * width + source_x, c]
+                                    value += number(s) * theta[source_y * width + source_x, c]
                             if shared:
-                                value = count * theta[0, c]
+                                value = number(count) * theta[0, c]
                             if value != 0:
                                 channel[n] = c
-                                amplitude[n] = value / cells
+                                amplitude[n] = value / number(cells)
                                 n += 1
                     i += 1
                     start[i] = n

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from refsim.kernels.synapse import TILE
+from refsim.kernels.vector import TILE
+
+# Where the lanes of a tile stand in its one flat array. With a single array and fixed distances the compiler
+# sees that nothing overlaps and vectorises the loops below.
+U, V, TOTAL, FIRED, SPIKE, NEGATIVE, MARGIN, MARGIN_NEG, THETA, THETA_NEG, PER_THETA = range(0, 11 * TILE, TILE)
+N_LANES = 11 * TILE
 
 
 class Neurons(NamedTuple):
@@ -26,40 +32,56 @@ class Neurons(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def load_tile(neurons, position, first, width, theta, theta_neg, v, fired):  # type: ignore[no-untyped-def]
+def load_tile(neurons, position, first, width, lanes):  # type: ignore[no-untyped-def]
     """Copy the parameters of channels first .. first + width at a position, and set the state to its start."""
     row = position if len(neurons.theta) > 1 else 0
     row_neg = position if len(neurons.theta_neg) > 1 else 0
     row_v0 = position if len(neurons.v0) > 1 else 0
     for k in range(width):
-        theta[k] = neurons.theta[row, first + k]
-        theta_neg[k] = neurons.theta_neg[row_neg, first + k]
-        v[k] = neurons.v0[row_v0, first + k]
-        fired[k] = 0
+        lanes[THETA + k] = neurons.theta[row, first + k]
+        lanes[PER_THETA + k] = 1 / lanes[THETA + k]
+        lanes[THETA_NEG + k] = neurons.theta_neg[row_neg, first + k]
+        lanes[V + k] = neurons.v0[row_v0, first + k]
+    for k in range(TILE):
+        lanes[FIRED + k] = 0
+        lanes[TOTAL + k] = 0
 
 
 @njit(cache=True, nogil=True)
-def fire(neurons, u, theta, theta_neg, v, fired, s, margin):  # type: ignore[no-untyped-def]
-    """Integrate u, fire, reset. All lanes are (TILE,); writes v, fired, s in {-1, 0, 1}, and lowers margin.
+def reset_margins(lanes):  # type: ignore[no-untyped-def]
+    """No decision has been seen yet."""
+    for k in range(TILE):
+        lanes[MARGIN + k] = np.inf
+        lanes[MARGIN_NEG + k] = np.inf
 
-    margin : (2, TILE), the least |m - theta| / theta, and |m - theta_neg| / theta where the gate is open
+
+@njit(cache=True, nogil=True)
+def fire(neurons, lanes):  # type: ignore[no-untyped-def]
+    """Integrate U, fire, reset: changes V, FIRED, TOTAL and the margins; writes SPIKE, NEGATIVE (0 or 1 each).
+
+    MARGIN, MARGIN_NEG : least |m - theta| / theta so far, and |m - theta_neg| / theta where the gate was open.
     """
     leak = neurons.leak
-    gross = neurons.gross
-    zero = neurons.zero
     for k in range(TILE):
-        m = leak * v[k] + u[k]
-        gap = abs(m - theta[k]) / theta[k]
-        margin[0, k] = gap if gap < margin[0, k] else margin[0, k]
-        spike = 1 if m >= theta[k] else 0
-        if neurons.dual:
-            open_gate = fired[k] >= 1
-            gap = abs(m - theta_neg[k]) / theta[k] if open_gate else margin[1, k]
-            margin[1, k] = gap if gap < margin[1, k] else margin[1, k]
-            spike = -1 if open_gate and m <= theta_neg[k] else spike
-        s[k] = spike
-        fired[k] += (1 if spike > 0 else 0) if gross else spike
-        if zero:
-            v[k] = m if spike == 0 else 0
-        else:
-            v[k] = m - spike * theta[k]
+        m = leak * lanes[V + k] + lanes[U + k]
+        theta = lanes[THETA + k]
+        gap = abs(m - theta) * lanes[PER_THETA + k]
+        lanes[MARGIN + k] = gap if gap < lanes[MARGIN + k] else lanes[MARGIN + k]
+        lanes[SPIKE + k] = 1 if m >= theta else 0
+        lanes[TOTAL + k] += lanes[U + k]
+        lanes[V + k] = m
+    if neurons.dual:
+        for k in range(TILE):
+            m = lanes[V + k]
+            theta_neg = lanes[THETA_NEG + k]
+            gap = abs(m - theta_neg) * lanes[PER_THETA + k]
+            gap = gap if lanes[FIRED + k] >= 1 else np.inf
+            lanes[MARGIN_NEG + k] = gap if gap < lanes[MARGIN_NEG + k] else lanes[MARGIN_NEG + k]
+            below = 1 if m <= theta_neg else 0
+            lanes[NEGATIVE + k] = below if lanes[FIRED + k] >= 1 else 0
+        for k in range(TILE):
+            lanes[FIRED + k] += lanes[SPIKE + k] if neurons.gross else lanes[SPIKE + k] - lanes[NEGATIVE + k]
+    for k in range(TILE):
+        s = lanes[SPIKE + k] - lanes[NEGATIVE + k]
+        reset = lanes[V + k] - s * lanes[THETA + k]
+        lanes[V + k] = reset if not neurons.zero or s == 0 else 0

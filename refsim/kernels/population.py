@@ -12,8 +12,23 @@ import numpy as np
 from numba import njit
 
 from refsim.events import WORD
-from refsim.kernels.neuron import fire, load_tile
-from refsim.kernels.synapse import TILE, add_rows, list_rows, pass_through
+from refsim.kernels.neuron import (
+    MARGIN,
+    MARGIN_NEG,
+    N_LANES,
+    NEGATIVE,
+    SPIKE,
+    THETA,
+    THETA_NEG,
+    TOTAL,
+    U,
+    V,
+    fire,
+    load_tile,
+    reset_margins,
+)
+from refsim.kernels.synapse import list_rows, pass_through
+from refsim.kernels.vector import TILE, add_rows, add_scaled_rows, pack
 
 
 @njit(cache=True, nogil=True)
@@ -27,7 +42,7 @@ def max_rows(synapses):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def gather(synapses, events, tile, first, width, b, y, x, t, rows, amplitudes, parts, u):  # type: ignore[no-untyped-def]
-    """u[:] = the sum of the projections' currents, each with its bias last; returns whether weights were added.
+    """u[:TILE] = the sum of the projections' currents, each with its bias last; returns whether weights were added.
 
     Writes parts (P, TILE), one current per projection; that of a constant source is computed at t = 0 only.
     """
@@ -43,7 +58,10 @@ def gather(synapses, events, tile, first, width, b, y, x, t, rows, amplitudes, p
             pass_through(events[p], ((b * h + y) * w + x) * source.n_steps + t, first, width, part)
         else:
             n = list_rows(source, events[p], tile, b, y, x, t, rows, amplitudes)
-            add_rows(source.weight[tile], rows, amplitudes, n, source.unit, part)
+            if source.ones:
+                add_rows(source.weight, tile, rows, n, part)
+            else:
+                add_scaled_rows(source.weight, tile, rows, amplitudes, n, part)
             driven = driven or n > 0
             for k in range(TILE):
                 part[k] += source.bias[tile, k]
@@ -68,51 +86,43 @@ def run_spiking(tiles, synapses, events, neurons, positive, negative, v_out, tot
     """
     n_images, height, width_out, T, _ = positive.shape
     dtype = v_out.dtype
-    rows = np.empty(max_rows(synapses), np.int64)
+    rows = np.empty(max_rows(synapses), np.int32)
     amplitudes = np.empty(max_rows(synapses), dtype)
     parts = np.zeros((len(synapses), TILE), dtype)
-    u = np.zeros(TILE, dtype)
-    v = np.zeros(TILE, dtype)
-    total = np.zeros(TILE, dtype)
-    theta = np.ones(TILE, dtype)
-    theta_neg = np.ones(TILE, dtype)
-    fired = np.zeros(TILE, np.int64)
-    s = np.zeros(TILE, np.int64)
-    margin = np.empty((2, TILE), dtype)
+    lanes = np.zeros(N_LANES, dtype)
     for tile in range(len(tiles)):
         first, width = tiles[tile]
         word = first // WORD
-        bit = first % WORD
-        margin[:] = np.inf
+        bit = np.uint64(first % WORD)
+        used = ~np.uint64(0) >> np.uint64(TILE - width)
+        # Lanes beyond the tile's width have no weights; a threshold keeps them silent.
+        lanes[THETA : THETA + TILE] = 1
+        lanes[THETA_NEG : THETA_NEG + TILE] = -1
+        lanes[V : V + TILE] = 0
+        reset_margins(lanes)
         for b in range(n_images):
             for y in range(height):
                 for x in range(width_out):
-                    load_tile(neurons, y * width_out + x, first, width, theta, theta_neg, v, fired)
-                    total[:] = 0
+                    load_tile(neurons, y * width_out + x, first, width, lanes)
                     for t in range(T):
-                        driven = gather(synapses, events, tile, first, width, b, y, x, t, rows, amplitudes, parts, u)
-                        for k in range(TILE):
-                            total[k] += u[k]
-                        fire(neurons, u, theta, theta_neg, v, fired, s, margin)
-                        up = np.uint64(0)
-                        down = np.uint64(0)
-                        for k in range(width):
-                            up |= np.uint64(s[k] > 0) << np.uint64(k)
-                            down |= np.uint64(s[k] < 0) << np.uint64(k)
-                        positive[b, y, x, t, word] |= up << np.uint64(bit)
+                        driven = gather(
+                            synapses, events, tile, first, width, b, y, x, t, rows, amplitudes, parts, lanes[U:]
+                        )
+                        fire(neurons, lanes)
+                        positive[b, y, x, t, word] |= (pack(lanes, SPIKE) & used) << bit
                         if neurons.dual:
-                            negative[b, y, x, t, word] |= down << np.uint64(bit)
+                            negative[b, y, x, t, word] |= (pack(lanes, NEGATIVE) & used) << bit
                         if driven:
                             reached_out[b, t] += width
                         else:
                             for k in range(width):
                                 reached_out[b, t] += is_reached(synapses, parts, k)
                     for k in range(width):
-                        v_out[b, y, x, first + k] = v[k]
-                        total_out[b, y, x, first + k] = total[k]
+                        v_out[b, y, x, first + k] = lanes[V + k]
+                        total_out[b, y, x, first + k] = lanes[TOTAL + k]
         for k in range(width):
-            margin_out[0] = min(margin_out[0], margin[0, k])
-            margin_out[1] = min(margin_out[1], margin[1, k])
+            margin_out[0] = min(margin_out[0], lanes[MARGIN + k])
+            margin_out[1] = min(margin_out[1], lanes[MARGIN_NEG + k])
 
 
 @njit(cache=True, nogil=True)
@@ -128,7 +138,7 @@ def is_reached(synapses, parts, k):  # type: ignore[no-untyped-def]
 def run_readout(tiles, synapses, events, logits):  # type: ignore[no-untyped-def]
     """Run the readout, which has no neurons. logits : (B, T, K), the current of each step; written."""
     n_images, T, _ = logits.shape
-    rows = np.empty(max_rows(synapses), np.int64)
+    rows = np.empty(max_rows(synapses), np.int32)
     amplitudes = np.empty(max_rows(synapses), logits.dtype)
     parts = np.zeros((len(synapses), TILE), logits.dtype)
     u = np.zeros(TILE, logits.dtype)
@@ -149,7 +159,7 @@ def run_activation(tiles, synapses, events, lambda_, L, shift, z_out, a_out):  #
     """
     n_images, height, width_out, _ = a_out.shape
     dtype = a_out.dtype
-    rows = np.empty(max_rows(synapses), np.int64)
+    rows = np.empty(max_rows(synapses), np.int32)
     amplitudes = np.empty(max_rows(synapses), dtype)
     parts = np.zeros((len(synapses), TILE), dtype)
     u = np.zeros(TILE, dtype)

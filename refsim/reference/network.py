@@ -100,7 +100,7 @@ def simulate(network: Network, x: Array, T: int, cast: Cast = as_float64) -> Sim
                 theta = neurons[source][0]
                 if network.by_name[source].neuron.theta.ndim < 3:  # type: ignore[attr-defined]
                     # Spikes of equal size: the window sum c is an integer, its value c theta / k^2 (semantics 1.4).
-                    value = events[layer.name] * theta[:, :1, :1] / (layer.kernel[0] * layer.kernel[1])
+                    value = cast(events[layer.name]) * theta[:, :1, :1] / (layer.kernel[0] * layer.kernel[1])
                     out[layer.name] = value
             if isinstance(layer, Flatten) and source in events:
                 events[layer.name] = events[source].reshape(len(x), -1)
