@@ -201,11 +201,14 @@ def _projection(
         synapses = _no_weights(len(tiles), plane, dtype)
     else:
         effective = conv.effective_weight().astype(dtype)
-        if port.unit:
-            theta = network.by_name[port.source].neuron.theta  # type: ignore[attr-defined]
-            effective = _fold(effective, theta.astype(dtype), conv.groups, network.shapes[port.source], port.flatten)
+        source = network.by_name.get(port.source)
+        ones = False
+        if port.unit and isinstance(source, Spiking):
+            theta = source.neuron.theta.astype(dtype)
+            effective = _fold(effective, theta, conv.groups, network.shapes[port.source], port.flatten)
+            ones = not source.neuron.dual
         fan_out = _fan_out(conv, plane, target, skip_zero)
-        synapses = _synapses(conv, effective, tiles, plane, port.unit and not network.by_name[port.source].neuron.dual)
+        synapses = _synapses(conv, effective, tiles, plane, ones)
     if port.flatten:
         by_source = np.broadcast_to(fan_out, (1, 1, plane[0])).reshape(cells).transpose(1, 2, 0)
         fan_out = np.ascontiguousarray(by_source if skip_zero else by_source[:, :, :1])

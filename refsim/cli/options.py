@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 import numpy as np
@@ -92,7 +92,7 @@ def load_weights(name: str | None) -> tuple[Path, WeightFile]:
     path = find_weights(name)
     file = load(path)
     for line in file.warnings:
-        note(f"warning: {path.name}: {line}")
+        note(f"refsim: warning: {path.name}:{line}")
     return path, file
 
 
@@ -109,7 +109,9 @@ def load_inputs(path: Path, file: WeightFile, data: str | None, limit: int | Non
         )
     from refsim.formats.datasets import check_against, open_data
 
-    opened = open_data(data, pad_to=spec.shape[1:] if pad else None)
+    opened = open_data(data, pad_to=spec.shape[1:] if pad else None, classes=file.network.classes)
+    for line in opened.warnings:
+        note(f"refsim: warning: {line}")
     check_against(opened, file.network)
     images = InputCurrents(spec, opened.images, opened.labels, opened.name)
     indices = strided(len(images), limit)
@@ -124,9 +126,7 @@ def load_inputs(path: Path, file: WeightFile, data: str | None, limit: int | Non
 
 def strided(n: int, limit: int | None) -> NDArray[np.int64]:
     """Indices of `limit` images spread evenly over n: never a prefix, since folders are sorted by class."""
-    if limit is None or limit >= n:
-        return np.arange(n, dtype=np.int64)
-    return np.arange(limit, dtype=np.int64) * n // limit
+    return np.arange(n) if limit is None or limit >= n else np.arange(limit) * n // limit
 
 
 def with_options(
@@ -138,13 +138,14 @@ def with_options(
     if theta_neg_mode is not None and theta_neg is None:
         raise UsageError("--theta-neg-mode says what --theta-neg means; give both")
 
+    mode: Literal["absolute", "relative"] = "relative" if theta_neg_mode == "relative" else "absolute"
+
     def change(neuron: Neuron) -> Neuron:
         if kind == "if":
             neuron = neuron.as_if()
         elif kind == "dual" and theta_neg is None:
             neuron = neuron.as_dual()
         if theta_neg is not None:
-            mode = theta_neg_mode or "absolute"
             neuron = replace(neuron, theta_neg=np.array(theta_neg), theta_neg_mode=mode)
         return neuron if v0 is None else replace(neuron, v0=v0 * neuron.theta)
 

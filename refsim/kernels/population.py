@@ -159,6 +159,8 @@ def run_activation(tiles, synapses, events, lambda_, L, shift, z_out, a_out):  #
     """
     n_images, height, width_out, _ = a_out.shape
     dtype = a_out.dtype
+    number = dtype.type  # an integer times a float32 would be a float64, and rounded elsewhere than in the twin
+    zero, one, steps = number(0), number(1), number(L)
     rows = np.empty(max_rows(synapses), np.int32)
     amplitudes = np.empty(max_rows(synapses), dtype)
     parts = np.zeros((len(synapses), TILE), dtype)
@@ -173,7 +175,7 @@ def run_activation(tiles, synapses, events, lambda_, L, shift, z_out, a_out):  #
                         z = u[k]
                         z_out[b, y, x, first + k] = z
                         if L == 0:
-                            a_out[b, y, x, first + k] = max(z, 0)
+                            a_out[b, y, x, first + k] = max(z, zero)
                         else:
-                            level = floor(min(max(z / lambda_, 0), 1) * L + shift)
-                            a_out[b, y, x, first + k] = min(level / L, 1) * lambda_
+                            level = number(floor(min(max(z / lambda_, zero), one) * steps + shift))
+                            a_out[b, y, x, first + k] = min(level / steps, one) * lambda_

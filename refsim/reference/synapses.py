@@ -42,16 +42,17 @@ def conv2d(
     out_h = (h + 2 * padding[0] - dilation[0] * (k_h - 1) - 1) // stride[0] + 1
     out_w = (w + 2 * padding[1] - dilation[1] * (k_w - 1) - 1) // stride[1] + 1
     padded = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
-    padded = padded.reshape(n, groups, c_group, *padded.shape[2:])
-    weight = weight.reshape(groups, c_out // groups, c_group, k_h, k_w)
-    z = np.zeros((n, groups, c_out // groups, out_h, out_w), dtype=np.result_type(x, weight))
+    # Channels last, so that NumPy's inner loop runs over output channels.
+    padded = np.moveaxis(padded, 1, 3).reshape(n, *padded.shape[2:], groups, c_group)
+    taps = np.ascontiguousarray(weight.reshape(groups, -1, c_group, k_h, k_w).transpose(3, 4, 2, 0, 1))
+    z = np.zeros((n, out_h, out_w, groups, c_out // groups), dtype=np.result_type(x, weight))
     for i in range(k_h):
         rows = slice(i * dilation[0], i * dilation[0] + (out_h - 1) * stride[0] + 1, stride[0])
         for j in range(k_w):
             columns = slice(j * dilation[1], j * dilation[1] + (out_w - 1) * stride[1] + 1, stride[1])
             for c in range(c_group):
-                z += weight[:, :, c, i, j, None, None] * padded[:, :, None, c, rows, columns]
-    return z.reshape(n, c_out, out_h, out_w) + bias[:, None, None]
+                z += padded[:, rows, columns, :, c, None] * taps[i, j, c]
+    return np.moveaxis(z.reshape(n, out_h, out_w, c_out), 3, 1) + bias[:, None, None]
 
 
 def sum_pool2d(x: Array, kernel: Pair, stride: Pair) -> Array:
