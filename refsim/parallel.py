@@ -46,7 +46,7 @@ def default_batch(plan: Plan, T: int, record: Collection[str] = ()) -> int:
     if record:
         # Dense spikes, or a few numbers per neuron, of all populations at once.
         per_image += sum(prod(each.shape) * (T if {"spikes", "n"} & set(record) else 24) for each in plan.populations)
-    return int(np.clip(BATCH_BYTES // per_image, 1, 32))
+    return int(np.clip(BATCH_BYTES // max(per_image, 1), 1, 32))
 
 
 def map_batches(

@@ -55,6 +55,8 @@ class Recorder:
         self._T, self._n, self._what, self._done = T, n_images, frozenset(what), 0
         self._file = h5py.File(self._part, "w", libver=("v110", "v110"))
         self._file.attrs.update({"format": FORMAT, "version": 1, "T": T, "x_max": 0.0, **attributes})
+        for group in ("layers", "sops"):
+            self._file.create_group(group, track_order=True)
         self._file.create_dataset("indices", (n_images,), np.int64)
         if labels is not None:
             self._file["labels"] = labels

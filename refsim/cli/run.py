@@ -105,7 +105,8 @@ def run(
         note(f"{time.perf_counter() - started:.1f} s on {thread_count(options['threads'])} threads")
     if output is not None and output.suffix != ".h5":
         _write(output, report)
-    click.echo(json.dumps(report, indent=2) if as_json else "\n".join(render(report, use_color(color))))
+    colored = use_color(color) and not as_json
+    click.echo(json.dumps(report, indent=2) if as_json else "\n".join(render(report, colored)), color=colored)
     _check_accuracy(report, options["min_accuracy"])
 
 

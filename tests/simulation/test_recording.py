@@ -1,0 +1,103 @@
+"""A recording holds what happened, and adds up to what was printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from refsim.errors import FormatError
+from refsim.formats.currents import InputCurrents
+from refsim.model import Network
+from refsim.parallel import run_snn
+from refsim.plan import compile_network
+from refsim.recording import CHOICES, Recorder, read_result
+from refsim.reference.network import simulate
+from refsim.results import Result
+from tests.simulation.networks import raw_images, small_network
+from tests.simulation.test_parallel import assert_same
+
+T, N = 4, 7
+LABELS = np.arange(N) % 5
+
+
+def record(path: Path, network: Network, labels: np.ndarray | None = LABELS, batch: int = 3) -> Result:
+    images = InputCurrents(network.input, raw_images(N), labels)
+    with Recorder(path, T=T, n_images=N, labels=labels, what=CHOICES, attributes={"name": "small"}) as recorder:
+        return run_snn(
+            compile_network(network),
+            images,
+            np.arange(N),
+            T,
+            batch=batch,
+            record=("n", "v", "spikes"),
+            on_batch=recorder.write,
+        )
+
+
+@pytest.mark.parametrize("dual", [False, True])
+def test_reading_a_recording_back_gives_the_result_of_the_run(tmp_path: Path, dual: bool) -> None:
+    expected = record(tmp_path / "out.h5", small_network(dual))
+    assert_same(read_result(tmp_path / "out.h5"), expected)
+
+
+def test_a_recording_without_labels_reads_back(tmp_path: Path) -> None:
+    expected = record(tmp_path / "out.h5", small_network(), labels=None)
+    assert_same(read_result(tmp_path / "out.h5"), expected)
+
+
+@pytest.mark.parametrize("dual", [False, True])
+def test_every_array_of_a_recording_is_what_the_specification_did(tmp_path: Path, dual: bool) -> None:
+    network = small_network(dual)
+    record(tmp_path / "out.h5", network)
+    expected = simulate(network, network.input.normalize(raw_images(N)), T)
+    with h5py.File(tmp_path / "out.h5") as file:
+        np.testing.assert_array_equal(file["logits"], expected.logits)
+        for name, spikes in expected.spikes.items():
+            group = file["layers"][name]
+            np.testing.assert_array_equal(group["counts_pos"], (spikes > 0).reshape(T, N, -1).sum(axis=2))
+            np.testing.assert_array_equal(group["counts_neg"], (spikes < 0).reshape(T, N, -1).sum(axis=2))
+            np.testing.assert_array_equal(group["n"], spikes.sum(axis=0, dtype=int))
+            np.testing.assert_array_equal(group["v"], expected.v[name])
+            replayed = np.zeros((T, N, spikes[0, 0].size), dtype=int)
+            events = group["spikes"]
+            replayed[events["t"][:] - 1, events["image"][:], events["neuron"][:]] = events["sign"][:]
+            np.testing.assert_array_equal(replayed, spikes.reshape(T, N, -1))
+
+
+def test_the_same_recording_comes_from_any_batch(tmp_path: Path) -> None:
+    for batch in (1, 3, 7):
+        record(tmp_path / f"{batch}.h5", small_network(dual=True), batch=batch)
+    with (
+        h5py.File(tmp_path / "1.h5") as one,
+        h5py.File(tmp_path / "3.h5") as three,
+        h5py.File(tmp_path / "7.h5") as all_,
+    ):
+
+        def compare(name: str, item: h5py.Dataset | h5py.Group) -> None:
+            if isinstance(item, h5py.Dataset):
+                np.testing.assert_array_equal(item, three[name], err_msg=name)
+                np.testing.assert_array_equal(item, all_[name], err_msg=name)
+
+        one.visititems(compare)
+
+
+def test_a_run_that_fails_leaves_no_file_behind(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        Recorder(tmp_path / "out.h5", T=T, n_images=N, labels=None, what=CHOICES, attributes={}),
+    ):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.h5").write_text("no")
+    with pytest.raises(FormatError, match=r"text\.h5: not a complete recording"):
+        read_result(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file.attrs["format"] = "other"
+    with pytest.raises(FormatError, match="not a recording of refsim"):
+        read_result(tmp_path / "other.h5")
