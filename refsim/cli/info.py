@@ -10,9 +10,9 @@ import click
 import numpy as np
 
 from refsim import __version__
-from refsim.analysis.macs import network_macs
-from refsim.formats.hdf5 import WeightFile, load
-from refsim.formats.locate import find_weights
+from refsim.analysis.macs import Macs, network_macs
+from refsim.cli.options import json_option, load_weights, weights_option
+from refsim.formats.parts import WeightFile
 from refsim.formats.text import clean
 from refsim.model import Activation, AvgPool2d, Conv2d, Floats, Layer, Linear, Network, Spiking
 
@@ -20,15 +20,11 @@ SCHEMA = "refsim-info 1"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-w", "--weights", metavar="FILE", help="Weight file, or its name.  [default: the packaged network]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@weights_option
+@json_option
 def info(weights: str | None, as_json: bool) -> None:
     """What a weight file holds: layers, shapes, thresholds, MACs, provenance, checksum."""
-    path = find_weights(weights)
-    file = load(path)
-    for warning in file.warnings:
-        click.echo(f"refsim: warning: {clean(str(path), None)}:{warning}", err=True)
-    facts = describe(path, file)
+    facts = describe(*load_weights(weights))
     click.echo(json.dumps(facts, indent=2) if as_json else render(facts))
 
 
@@ -40,7 +36,7 @@ def describe(path: Path, file: WeightFile) -> dict[str, Any]:
     """
     network = file.network
     macs = network_macs(network)
-    layers = [_layer(network, layer) for layer in network.layers]
+    layers = [_layer(network, layer, macs.get(layer.name)) for layer in network.layers]
     spec = network.input
     return {
         "schema": SCHEMA,
@@ -70,15 +66,14 @@ def describe(path: Path, file: WeightFile) -> dict[str, Any]:
     }
 
 
-def _layer(network: Network, layer: Layer) -> dict[str, Any]:
+def _layer(network: Network, layer: Layer, macs: Macs | None) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "name": layer.name,
         "kind": layer.kind,
         "inputs": layer.inputs,
         "shape": network.shapes[layer.name],
     }
-    if isinstance(layer, Conv2d | Linear):
-        macs = network_macs(network)[layer.name]
+    if isinstance(layer, Conv2d | Linear) and macs is not None:
         facts |= {
             "weight": layer.weight.shape,
             "dtype": layer.weight.dtype.name,
@@ -122,20 +117,26 @@ def render(facts: dict[str, Any]) -> str:
     """The facts as text for people."""
     spec = facts["input"]
     mean, std = (", ".join(f"{value:.4g}" for value in spec[key]) for key in ("mean", "std"))
-    lines = [
-        f"{facts['name']}  {facts['n_spiking']} spiking layers, {facts['n_neurons']:,} neurons, "
-        f"{facts['parameters']:,} parameters",
-        f"  file      {facts['file']}",
-        f"  sha256    {facts['sha256']}",
-        f"  input     {_times(spec['shape'])} {spec['color']}  {spec['dataset']}".rstrip(),
-        f"            x = (raw * {spec['scale']:.6g} - mean) / std   mean {mean}   std {std}",
-        f"  classes   {_classes(facts)}",
-        f"  samples   {_samples(facts)}",
-        f"  MAC       {facts['macs_dense']:,} dense   {facts['macs_existing']:,} existing taps",
-        *(f"  {clean(key, 20):<9} {clean(value)}" for key, value in facts["provenance"].items()),
-        "",
+    rows = [
+        ("file", facts["file"]),
+        ("sha256", facts["sha256"]),
+        ("input", f"{_times(spec['shape'])} {spec['color']}  {clean(spec['dataset'])}".rstrip()),
+        ("", f"x = (raw * {spec['scale']:.6g} - mean) / std   mean {mean}   std {std}"),
+        ("classes", _classes(facts)),
+        ("samples", _samples(facts)),
+        ("MAC", f"{facts['macs_dense']:,} dense   {facts['macs_existing']:,} existing taps"),
+        *((clean(key, 20), clean(value)) for key, value in facts["provenance"].items()),
     ]
-    return "\n".join(lines + _table([_row(layer) for layer in facts["layers"]]))
+    width = max(len(key) for key, _ in rows)
+    return "\n".join(
+        [
+            f"{clean(facts['name'], 60)}  {facts['n_spiking']} spiking layers, {facts['n_neurons']:,} neurons, "
+            f"{facts['parameters']:,} parameters",
+            *(f"  {key:<{width}}  {value}" for key, value in rows),
+            "",
+            *_table([_row(layer) for layer in facts["layers"]]),
+        ]
+    )
 
 
 def _row(layer: dict[str, Any]) -> tuple[str, ...]:

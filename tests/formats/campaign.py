@@ -1,0 +1,268 @@
+"""Random damage to weight files, at scale: `python -m tests.formats.campaign 20000 [--seed S] [--keep FOLDER]`.
+
+Each file is read under the limits of the real reader, in a fork instead of a new process (5 ms for 200 ms). Counted
+are files refused, files accepted that say exactly what the original says, and what must never happen: an accepted
+file that says something else, an exception that is not ours, a reader that takes too long or too much memory.
+A reader that libhdf5 crashes is contained: the user sees one line. It is counted too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import struct
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest.mock import patch
+
+import h5py
+import numpy as np
+
+from refsim.errors import FormatError, NetworkError
+from refsim.formats import child, reader
+from refsim.formats.hdf5 import load
+
+from .support import digest_of, tiny_bytes
+
+Damage = Callable[[bytearray, np.random.Generator], None]
+
+MAX_SECONDS = 30.0
+MAX_BYTES = 2 << 30
+
+
+def flip_bit(data: bytearray, rng: np.random.Generator) -> None:
+    data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+
+
+def change_bytes(data: bytearray, rng: np.random.Generator) -> None:
+    for _ in range(rng.integers(1, 9)):
+        data[rng.integers(len(data))] = rng.integers(256)
+
+
+def truncate(data: bytearray, rng: np.random.Generator) -> None:
+    del data[rng.integers(len(data)) :]
+
+
+def truncate_and_say_so(data: bytearray, rng: np.random.Generator) -> None:
+    """A file cut short whose superblock agrees with its length."""
+    del data[max(64, int(rng.integers(len(data)))) :]
+    _set_end(data)
+
+
+def blank(data: bytearray, rng: np.random.Generator) -> None:
+    """A lost block: zeros or ones."""
+    start, n = rng.integers(len(data)), 1 << rng.integers(0, 13)
+    data[start : start + n] = bytes([rng.choice([0, 255])]) * len(data[start : start + n])
+
+
+def copy_block(data: bytearray, rng: np.random.Generator) -> None:
+    """A block that landed in another place too."""
+    n = 1 << rng.integers(1, 12)
+    source, target = rng.integers(0, len(data) - n, 2)
+    data[target : target + n] = data[source : source + n]
+
+
+def shift(data: bytearray, rng: np.random.Generator) -> None:
+    """Bytes lost or added in the middle."""
+    start, n = rng.integers(len(data)), int(rng.integers(1, 17))
+    if rng.random() < 0.5:
+        del data[start : start + n]
+    else:
+        data[start:start] = rng.bytes(n)
+
+
+def forge(data: bytearray, rng: np.random.Generator) -> None:
+    """Changed metadata whose checksums were made to fit: what an attacker sends, and random damage never is."""
+    blocks = list(_metadata_blocks(bytes(data)))
+    for _ in range(rng.integers(1, 4)):
+        start, end = blocks[rng.integers(len(blocks))]
+        position = int(rng.integers(start + 5, end))
+        width = int(rng.choice([1, 1, 2, 4, 8]))
+        interesting = [0, 1, 2, 3, 7, 8, 127, 128, 255, 2**16 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1, len(data)]
+        value = int(rng.integers(256)) if rng.random() < 0.5 else interesting[rng.integers(len(interesting))]
+        width = min(width, end - position)
+        data[position : position + width] = (value % 256**width).to_bytes(width, "little")
+    for start, end in blocks:
+        data[end : end + 4] = struct.pack("<I", lookup3(bytes(data[start:end])))
+
+
+DAMAGES: tuple[Damage, ...] = (
+    flip_bit,
+    flip_bit,
+    change_bytes,
+    truncate,
+    truncate_and_say_so,
+    blank,
+    copy_block,
+    shift,
+    forge,
+    forge,
+)
+
+
+def _metadata_blocks(data: bytes) -> Iterator[tuple[int, int]]:
+    """(start, end) of the superblock and of every version 2 object header; the checksum follows at `end`."""
+    if data[8] in (2, 3):
+        yield 0, 44
+    for match in re.finditer(rb"OHDR\x02", data):
+        start = match.start()
+        flags = data[start + 5]
+        position = start + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
+        width = 1 << (flags & 3)
+        end = position + width + int.from_bytes(data[position : position + width], "little")
+        if end + 4 <= len(data) and struct.unpack_from("<I", data, end)[0] == lookup3(data[start:end]):
+            yield start, end
+
+
+def _set_end(data: bytearray) -> None:
+    if data[8] in (2, 3):
+        data[28:36] = struct.pack("<Q", len(data))
+        data[44:48] = struct.pack("<I", lookup3(bytes(data[:44])))
+    else:
+        data[40:48] = struct.pack("<Q", len(data))
+
+
+def lookup3(data: bytes) -> int:
+    """Bob Jenkins' hash, little-endian, as HDF5 uses it for its metadata."""
+    mask = 0xFFFFFFFF
+
+    def rotate(x: int, k: int) -> int:
+        return ((x << k) | (x >> (32 - k))) & mask
+
+    a = b = c = (0xDEADBEEF + len(data)) & mask
+    if not data:
+        return c
+    padded = data + bytes(-len(data) % 12)
+    words = struct.unpack(f"<{len(padded) // 4}I", padded)
+    for i in range(0, len(words), 3):
+        a, b, c = (a + words[i]) & mask, (b + words[i + 1]) & mask, (c + words[i + 2]) & mask
+        if i + 3 < len(words):
+            a = ((a - c) & mask) ^ rotate(c, 4)
+            c = (c + b) & mask
+            b = ((b - a) & mask) ^ rotate(a, 6)
+            a = (a + c) & mask
+            c = ((c - b) & mask) ^ rotate(b, 8)
+            b = (b + a) & mask
+            a = ((a - c) & mask) ^ rotate(c, 16)
+            c = (c + b) & mask
+            b = ((b - a) & mask) ^ rotate(a, 19)
+            a = (a + c) & mask
+            c = ((c - b) & mask) ^ rotate(b, 4)
+            b = (b + a) & mask
+    for x, k in (("cb", 14), ("ac", 11), ("ba", 25), ("cb", 16), ("ac", 4), ("ba", 14), ("cb", 24)):
+        if x == "cb":
+            c = ((c ^ b) - rotate(b, k)) & mask
+        elif x == "ac":
+            a = ((a ^ c) - rotate(c, k)) & mask
+        else:
+            b = ((b ^ a) - rotate(a, k)) & mask
+    return c
+
+
+@dataclass
+class Tally:
+    """What happened, and the cases that must not have."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+@contextmanager
+def forked_reader(tally: Tally) -> Iterator[None]:
+    """Read in a fork of this process under the real limits, and note what it used."""
+
+    def run(source: int, output: int, digest: str) -> None:
+        image, memory = child.open_shared(source, output)
+        start = time.perf_counter()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                child.give_up_rights(len(image))
+                child.answer(image, memory, digest)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        _, status, usage = os.wait4(pid, 0)
+        memory.close()
+        tally.seconds = max(tally.seconds, time.perf_counter() - start)
+        tally.bytes = max(tally.bytes, usage.ru_maxrss * 1024)
+        reader.check_status(os.waitstatus_to_exitcode(status))
+
+    with patch.object(reader, "run_child", run):
+        yield
+
+
+def old_bytes() -> bytes:
+    """The tiny file as programs without `libver` write it: superblock 0, B-trees and heaps without checksums."""
+    with tempfile.TemporaryDirectory() as folder:
+        new_path, old_path = Path(folder) / "new.h5", Path(folder) / "old.h5"
+        new_path.write_bytes(tiny_bytes())
+        with h5py.File(new_path) as new, h5py.File(old_path, "w", libver="earliest") as old:
+            for key in new:
+                new.copy(key, old)
+            for key in new.attrs:
+                old.attrs.create(key, new.attrs[key], dtype=new.attrs.get_id(key).dtype)
+        return old_path.read_bytes()
+
+
+def run(n: int, seed: int, keep: Path | None = None) -> Tally:
+    """Damage the tiny file `n` times and read it."""
+    tally = Tally()
+    bases = (tiny_bytes(), tiny_bytes(), old_bytes())
+    with tempfile.TemporaryDirectory() as folder, forked_reader(tally):
+        path = Path(folder) / "net.h5"
+        path.write_bytes(bases[0])
+        expected = digest_of(load(path))
+        for i in range(n):
+            rng = np.random.default_rng([seed, i])
+            data, damage = bytearray(bases[i % len(bases)]), DAMAGES[rng.integers(len(DAMAGES))]
+            damage(data, rng)
+            path.write_bytes(data)
+            outcome = _outcome(path, expected)
+            tally.outcomes[outcome] += 1
+            case = f"seed {seed} case {i}, {damage.__name__}: {outcome}"
+            if outcome.startswith("WRONG"):
+                tally.failures.append(case)
+            if keep is not None and not outcome.startswith(("refused", "accepted")):
+                (keep / f"{seed}-{i}.h5").write_bytes(data)
+                print(case, flush=True)
+    if tally.seconds > MAX_SECONDS or tally.bytes > MAX_BYTES:
+        tally.failures.append(f"a reader took {tally.seconds:.1f} s or {tally.bytes} bytes")
+    return tally
+
+
+def _outcome(path: Path, expected: str) -> str:
+    try:
+        file = load(path)
+    except (FormatError, NetworkError) as error:
+        if "the reader process" in str(error):
+            return f"contained: {str(error).split(': ', 1)[1]}"
+        return "refused" if str(error).isprintable() else "WRONG: message is not clean"
+    except Exception as error:
+        return f"WRONG: {type(error).__name__}: {error}"
+    return "accepted, the same" if digest_of(file) == expected else "WRONG: accepted with other content"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Damage weight files at random and read them.")
+    parser.add_argument("n", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="Folder for the files that crashed a reader.")
+    arguments = parser.parse_args()
+    tally = run(arguments.n, arguments.seed, arguments.keep)
+    for outcome, count in tally.outcomes.most_common():
+        print(f"{count:8}  {outcome}")
+    print(f"longest {tally.seconds:.2f} s, most {tally.bytes / 2**20:.0f} MiB")
+    print("\n".join(tally.failures) or "nothing that must not happen")
+
+
+if __name__ == "__main__":
+    main()

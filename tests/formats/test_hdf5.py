@@ -1,0 +1,273 @@
+"""The weight file: what is saved is what is loaded, through the real reader process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from refsim.errors import FormatError, NetworkError
+from refsim.formats import reader
+from refsim.formats.hdf5 import Samples, load, reseal, save
+from refsim.model import Network
+
+from .support import (
+    assert_same,
+    edited,
+    load_bytes,
+    run_here,
+    tiny_bytes,
+    tiny_golden,
+    tiny_network,
+    tiny_samples,
+)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.h5"
+    path.write_bytes(tiny_bytes())
+    return path
+
+
+def test_a_saved_network_is_loaded_unchanged(tmp_path: Path) -> None:
+    golden = (tiny_golden(), tiny_golden("dual", 3))
+    digest = save(tmp_path / "net.h5", tiny_network(), samples=tiny_samples(), golden=golden)
+    file = load(tmp_path / "net.h5")
+    assert_same(file.network, tiny_network())
+    assert_same(file.samples, tiny_samples())
+    assert_same(file.golden, golden)
+    assert file.sha256 == digest
+    assert file.warnings == ()
+
+
+def test_a_network_without_samples_golden_and_classes_is_enough(tmp_path: Path) -> None:
+    network = tiny_network()
+    bare = Network(name="bare", input=network.input, layers=network.layers)
+    save(tmp_path / "net.h5", bare)
+    file = load(tmp_path / "net.h5")
+    assert_same(file.network, bare)
+    assert file.samples is None
+    assert file.golden == ()
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    save(tmp_path / "a.h5", tiny_network())
+    save(tmp_path / "b.h5", tiny_network())
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_loaded_arrays_can_be_written_without_changing_the_file(tiny: Path) -> None:
+    weight = load(tiny).network.layers[0].weight
+    weight[:] = 0
+    assert np.any(load(tiny).network.layers[0].weight)
+
+
+def test_the_file_is_plain_hdf5_for_every_other_tool(tiny: Path) -> None:
+    with h5py.File(tiny) as file:
+        assert file.attrs["format"] == b"refsim-network"
+        weight = file["layers/conv2/weight"]
+        assert weight.fletcher32
+        assert weight.compression is None
+        assert weight.dtype == np.float32
+        assert h5py.check_string_dtype(file["classes"].dtype).length is not None
+
+
+def test_save_replaces_a_file_or_leaves_it_alone(tiny: Path) -> None:
+    before = tiny.read_bytes()
+    with pytest.raises(FormatError, match=r"tiny\.h5:/samples/labels: labels must lie in \[0, 4\), got 0 to 9"):
+        save(tiny, tiny_network(), samples=Samples(images=tiny_samples().images, labels=np.array([0, 9, 1])))
+    assert tiny.read_bytes() == before
+    save(tiny, tiny_network())
+    assert tiny.read_bytes() != before
+    assert [path.name for path in tiny.parent.iterdir()] == ["tiny.h5"]
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_litter(tiny: Path) -> None:
+    # In a process of its own: the limit would hold for the whole test run.
+    script = (
+        "import resource, signal, sys; from refsim.formats.hdf5 import load, save; file = load(sys.argv[1]);"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000));"
+        "save(sys.argv[1], file.network)"
+    )
+    before = tiny.read_bytes()
+    result = subprocess.run([sys.executable, "-c", script, tiny], capture_output=True, text=True)
+    assert "OSError" in result.stderr
+    assert tiny.read_bytes() == before
+    assert os.listdir(tiny.parent) == ["tiny.h5"]
+
+
+def test_save_obeys_the_umask_as_any_other_program(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    save(tmp_path / "net.h5", tiny_network())
+    assert (tmp_path / "net.h5").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_an_edited_file_is_refused_until_it_is_resealed(tiny: Path) -> None:
+    with h5py.File(tiny, "r+") as file:
+        file["layers/fc/bias"][1] = 7.0
+    with pytest.raises(FormatError, match=r"tiny\.h5:/: content_sha256 is [0-9a-f]{16}\.\.\., the content has"):
+        load(tiny)
+    digest = reseal(tiny)
+    file = load(tiny)
+    assert file.sha256 == digest
+    assert file.network.layers[-1].bias[1] == 7.0
+
+
+def test_resealing_an_untouched_file_changes_nothing_in_it(tiny: Path) -> None:
+    before = load(tiny)
+    assert reseal(tiny) == before.sha256
+    assert_same(load(tiny).network, before.network)
+
+
+def test_big_endian_arrays_are_accepted_and_converted() -> None:
+    def swap(file: h5py.File) -> None:
+        weight = file["layers/conv2/weight"][:]
+        del file["layers/conv2/weight"]
+        file["layers/conv2"].create_dataset("weight", data=weight.astype(">f4"), chunks=weight.shape, fletcher32=True)
+
+    # The digest is that of little-endian bytes, so it still fits.
+    file = load_bytes(edited(swap))
+    assert file.network.layers[2].weight.dtype == np.dtype("<f4")
+    assert_same(file.network, tiny_network())
+
+
+def test_contiguous_and_compact_arrays_are_accepted() -> None:
+    def relayout(file: h5py.File) -> None:
+        for key in ("layers/conv2/weight", "layers/fc/weight"):
+            data = file[key][:]
+            del file[key]
+            file.create_dataset(key, data=data)
+
+    assert_same(load_bytes(edited(relayout)).network, tiny_network())
+
+
+def test_a_null_terminated_or_space_padded_string_is_read_as_such() -> None:
+    def repad(file: h5py.File) -> None:
+        for key, pad in (("method", h5py.h5t.STR_NULLTERM), ("license", h5py.h5t.STR_SPACEPAD)):
+            text = file.attrs[key]
+            del file.attrs[key]
+            kind = h5py.h5t.C_S1.copy()
+            kind.set_size(9)
+            kind.set_strpad(pad)
+            fill = b"\0junk" if pad == h5py.h5t.STR_NULLTERM else b"     "
+            space = h5py.h5s.create(h5py.h5s.SCALAR)
+            attribute = h5py.h5a.create(file.id, key.encode(), kind, space)
+            attribute.write(np.array((text + fill)[:9], dtype="S9"), mtype=kind)
+
+    assert load_bytes(edited(repad)).network.metadata["license"] == "CC0"
+    assert load_bytes(edited(repad)).network.metadata["method"] == "qcfs"
+
+
+def test_large_arrays_travel_in_several_chunks(tmp_path: Path) -> None:
+    from refsim.formats.writer import CHUNK_BYTES, chunk_shape
+    from refsim.model import InputSpec, Linear
+
+    weight = np.random.default_rng(0).normal(size=(3, 300_000))
+    network = Network(
+        name="wide",
+        input=InputSpec(shape=(3, 1000, 100)),
+        layers=(Linear(name="fc", inputs=("input",), weight=weight, bias=np.zeros(3)),),
+    )
+    assert chunk_shape(weight.shape, 8) == (1, 150_000)
+    assert CHUNK_BYTES >= 150_000 * 8
+    save(tmp_path / "wide.h5", network)
+    assert_same(load(tmp_path / "wide.h5").network, network)
+
+
+def test_metadata_is_cleaned_on_the_way_in(tmp_path: Path) -> None:
+    network = tiny_network()
+    rough = Network(
+        name="a\x1b[31mb",
+        input=network.input,
+        layers=network.layers,
+        metadata={"license": "line\nline", "source": "\N{RIGHT-TO-LEFT OVERRIDE}gnp.exe"},
+    )
+    save(tmp_path / "net.h5", rough)
+    loaded = load(tmp_path / "net.h5").network
+    assert loaded.name == r"a\x1b[31mb"
+    assert loaded.metadata == {"license": r"line\x0aline", "source": r"\u202egnp.exe"}
+
+
+@pytest.mark.parametrize("name", ["a/b", "", "tab\t", "esc\x1b[0m", "\N{RIGHT-TO-LEFT OVERRIDE}", ".", "x" * 256])
+def test_layer_names_that_cannot_be_stored_are_refused_on_save(tmp_path: Path, name: str) -> None:
+    network = tiny_network()
+    from dataclasses import replace
+
+    layers = (replace(network.layers[0], name=name), replace(network.layers[1], inputs=(name,)), *network.layers[2:])
+    with pytest.raises((FormatError, NetworkError), match="name"):
+        save(tmp_path / "net.h5", replace(network, layers=layers))
+    assert not list(tmp_path.iterdir())
+
+
+def test_metadata_may_not_take_the_format_s_own_names(tmp_path: Path) -> None:
+    network = tiny_network()
+    taken = Network(name="x", input=network.input, layers=network.layers, metadata={"format": "mine"})
+    with pytest.raises(FormatError, match="metadata must not be called format"):
+        save(tmp_path / "net.h5", taken)
+
+
+def test_a_reader_process_that_dies_is_one_clear_line(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for boot, text in (
+        ("import os; os.kill(os.getpid(), 11)", r"tiny\.h5: the reader process was killed by SIGSEGV"),
+        ("raise SystemExit(3)", r"tiny\.h5: the reader process failed with status 3"),
+        ("pass", r"tiny\.h5: the reader process gave no usable answer"),
+        ("import os, sys; os.write(int(sys.argv[2]), b'x' * 99)", "no usable answer"),
+        ("import time; time.sleep(60)", "took more than 1 s"),
+    ):
+        monkeypatch.setattr(reader, "_BOOT", boot)
+        monkeypatch.setattr(reader, "SECONDS", 1)
+        with pytest.raises(FormatError, match=text):
+            load(tiny)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        '{"nodes": {"/": {"attrs": {}, "data": {"dtype": "<f8", "shape": [9999999999], "offset": 0}}}}',
+        '{"nodes": {"/": {"attrs": {}, "data": {"dtype": "<f8", "shape": [4], "offset": -64}}}}',
+        '{"nodes": {"/": {"attrs": {}, "data": {"dtype": "O", "shape": [1], "offset": 0}}}}',
+        '{"nodes": {"/": {"attrs": 3}}}',
+        '{"nodes": []}',
+        "[]",
+        "nonsense",
+    ],
+)
+def test_an_answer_that_claims_too_much_is_not_believed(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, index: str
+) -> None:
+    def lie(source: int, output: int, digest: str) -> None:
+        text = index.encode().ljust(192)
+        os.write(output, len(text).to_bytes(8, "little") + text + bytes(64))
+
+    monkeypatch.setattr(reader, "run_child", lie)
+    with pytest.raises(FormatError, match="no usable answer"):
+        load(tiny)
+
+
+def test_the_reader_process_sees_no_environment_that_loads_plugins(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HDF5_PLUGIN_PATH", "/nonexistent")
+    monkeypatch.setenv("HDF5_PLUGIN_PRELOAD", "/nonexistent")
+    assert load(tiny).warnings == ()
+
+
+def test_the_working_directory_cannot_replace_a_module(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tiny.parent / "h5py.py").write_text("raise SystemExit('taken over')")
+    monkeypatch.chdir(tiny.parent)
+    assert load(tiny).network.name == "tiny"
+
+
+def test_reading_in_this_process_gives_what_the_reader_process_gives(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The other tests of this folder rely on it.
+    expected = load(tiny)
+    monkeypatch.setattr(reader, "run_child", run_here)
+    actual = load(tiny)
+    assert_same(actual.network, expected.network)
+    assert actual.sha256 == expected.sha256

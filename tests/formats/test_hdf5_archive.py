@@ -1,0 +1,102 @@
+"""Files of every version stay readable, and docs/format.md alone is enough to read one."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from refsim.formats.hdf5 import load
+from refsim.model import LAYER_KINDS
+from refsim.reference.network import simulate
+
+from .support import assert_same
+
+ARCHIVES = Path(__file__).parent.parent / "data" / "archives"
+V1_0 = ARCHIVES / "v1.0.h5"
+SHA256 = "421a044880ab91934b68e27d6d735b8c028b2e9c656cb4b464bd04bd04d61138"
+
+
+def test_the_archived_file_of_version_1_0_gives_the_recorded_values() -> None:
+    file = load(V1_0)
+    network = file.network
+    assert file.sha256 == SHA256
+    assert file.warnings == ()
+    assert network.name == "archive 1.0"
+    assert network.classes == ("cat", "dog", "Frosch \N{FROG FACE}")
+    assert network.metadata["license"] == "CC0-1.0"
+    assert {layer.kind for layer in network.layers} == set(LAYER_KINDS)
+    first, second = network.by_name["layer1.0"], network.by_name["block.act"]
+    assert first.weight[1, 0].tolist() == [[0.0, -0.6875, -0.75], [-0.1875, 0.375, -0.1875], [0.6875, -1.0, -0.125]]
+    assert second.neuron.theta.tolist() == [1.0, 2.0, 0.5, 1.0]
+    assert second.neuron.v0[3, 5].tolist() == [0.5, 0.25, 0.5, 0.5, 0.25, 0.5]
+    assert second.neuron.gate == "gross"
+    assert second.neuron.activation.L is None
+    assert file.samples.images[3, 0, :, 0].tolist() == [119, 163, 122, 70, 255, 89]
+    assert [each.neuron for each in file.golden] == ["if", "dual"]
+    assert [sum(int(n.sum()) for n in each.counts_pos.values()) for each in file.golden] == [1531, 1148]
+    assert file.golden[1].counts_neg["block.act"].sum() == 16
+
+
+def test_the_specification_still_computes_what_the_archived_file_expects() -> None:
+    file = load(V1_0)
+    for golden in file.golden:
+        neurons = {each.name: getattr(each.neuron, f"as_{golden.neuron}")() for each in file.network.spiking}
+        images = file.samples.images[: golden.logits.shape[1]]
+        done = simulate(file.network.with_neurons(neurons), file.network.input.normalize(images), golden.T)
+        assert_same(done.logits, golden.logits)
+        for name, spikes in done.spikes.items():
+            assert_same((spikes > 0).sum(axis=(2, 3, 4)), golden.counts_pos[name])
+            assert_same((spikes < 0).sum(axis=(2, 3, 4)), golden.counts_neg[name])
+
+
+def test_the_archived_file_is_what_its_script_makes(tmp_path: Path) -> None:
+    script = tmp_path / "make_v1_0.py"
+    script.write_text((ARCHIVES / "make_v1_0.py").read_text())
+    root = Path(__file__).parent.parent.parent
+    subprocess.run([sys.executable, script], check=True, env={"PYTHONPATH": str(root)})
+    assert load(tmp_path / "v1.0.h5").sha256 == SHA256
+
+
+def test_the_digest_can_be_computed_from_the_document_alone() -> None:
+    # Written from section 7 of docs/format.md, with h5py's high-level interface and nothing of refsim.
+    digest = hashlib.sha256(b"refsim-network content 1\n")
+
+    def feed(piece: bytes) -> None:
+        digest.update(struct.pack("<Q", len(piece)) + piece)
+
+    def feed_array(value: Any, widen: bool) -> None:
+        array = np.asarray(value)
+        if array.dtype.kind in "SO":
+            feed(b"utf8")
+            feed(np.array(array.shape, "<i8").tobytes())
+            for item in array.ravel().tolist():
+                feed(item)
+            return
+        if widen:
+            array = array.astype("f8" if array.dtype.kind == "f" else "i8")
+        feed(f"{array.dtype.kind}{array.dtype.itemsize}".encode())
+        feed(np.array(array.shape, "<i8").tobytes())
+        feed(array.astype(array.dtype.newbyteorder("<")).tobytes())
+
+    with h5py.File(V1_0) as file:
+        objects = {"/": file}
+        file.visititems(lambda name, item: objects.__setitem__(f"/{name}", item))
+        for path in sorted(objects, key=str.encode):
+            item = objects[path]
+            feed(path.encode())
+            feed(b"dataset" if isinstance(item, h5py.Dataset) else b"group")
+            if isinstance(item, h5py.Dataset):
+                feed_array(item[()], widen=False)
+            keys = sorted((key for key in item.attrs if key != "content_sha256"), key=str.encode)
+            feed(struct.pack("<Q", len(keys)))
+            for key in keys:
+                feed(key.encode())
+                feed_array(item.attrs[key], widen=True)
+        assert digest.hexdigest() == file.attrs["content_sha256"].decode()
