@@ -1,0 +1,122 @@
+"""Checkpoints as dictionaries of arrays, read without PyTorch: zip `.pth`, legacy `.th`, `.safetensors`.
+
+The pickles inside go through the whitelist unpickler. A tensor is read only when it is asked for, after its
+view has been checked against the bytes that are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.errors import FormatError
+from refsim.formats.npz import ZIP_ERRORS
+from refsim.formats.text import clean
+from refsim.formats.unpickler import shown
+from refsim.importers.safetensors import read_safetensors
+from refsim.importers.torch_pickle import StoredTensor, read_legacy, read_zip
+
+Array = NDArray[Any]
+Read = Callable[[StoredTensor], Array]
+
+_ZIP = b"PK\x03\x04"
+_LEGACY = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+_WRAPPERS = ("state_dict", "model", "net", "model_state_dict", "network", "weights")
+_PREFIXES = ("module.", "_orig_mod.")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """The arrays of a checkpoint by their names, and the sha256 of the file they came from."""
+
+    path: Path
+    tensors: Mapping[str, Array]
+    sha256: str
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a state dict, bare or wrapped (`state_dict`, `model`, `net`), without its `module.` prefix.
+
+    bfloat16 becomes float32, exactly; every other type stays as it is.
+
+    Raises
+    ------
+    FormatError
+        Not a checkpoint; a pickle that holds more than tensors and plain data; views, sizes or offsets that do
+        not fit the file.
+    """
+    path = Path(path)
+    with _open_regular(path) as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        head = file.read(len(_LEGACY))
+        file.seek(0)
+        if head.startswith(_ZIP):
+            try:
+                with zipfile.ZipFile(file) as archive:
+                    content, read = read_zip(archive, str(path))
+                    tensors = _state_dict(content, read, str(path), path.stat().st_size)
+            except FormatError:
+                raise
+            except ZIP_ERRORS as error:
+                raise FormatError(f"{path}: damaged zip archive ({clean(str(error)) or 'it ends early'})") from error
+        elif head == _LEGACY:
+            content, read = read_legacy(file.read(), str(path))
+            tensors = _state_dict(content, read, str(path), path.stat().st_size)
+        else:
+            tensors = _unprefixed(read_safetensors(file, str(path)))
+    return Checkpoint(path=path, tensors=tensors, sha256=sha256)
+
+
+def _open_regular(path: Path) -> BufferedReader:
+    # Without O_NONBLOCK opening a named pipe would wait for ever.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FormatError(f"{path}: not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def _state_dict(content: Any, read: Read, where: str, size: int) -> dict[str, Array]:
+    for _ in range(3):  # {'model': {'state_dict': ...}} is as deep as wrappers go
+        if not isinstance(content, dict):
+            raise FormatError(f"{where}: expected a dictionary of tensors, got {type(content).__name__}")
+        if any(isinstance(value, StoredTensor) for value in content.values()):
+            break
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)), None)
+        if inner is None:
+            keys = ", ".join(shown(str(key)) for key in list(content)[:5]) or "nothing"
+            raise FormatError(f"{where}: no tensors and no state_dict; the file holds {keys}; save model.state_dict()")
+        content = inner
+    tensors: dict[str, Array] = {}
+    left = 4 * size + (1 << 20)  # weights may be tied, but not a hundred times
+    for key, value in content.items():
+        if not isinstance(key, str):
+            raise FormatError(f"{where}: a tensor without a name (key of type {type(key).__name__})")
+        if isinstance(value, StoredTensor):
+            tensors[key] = read(value)
+            left -= tensors[key].nbytes
+            if left < 0:
+                raise FormatError(f"{where}: the tensors overlap; together they are larger than four times the file")
+        elif isinstance(value, bool | int | float):
+            tensors[key] = np.asarray(value)
+    return _unprefixed(tensors)
+
+
+def _unprefixed(tensors: dict[str, Array]) -> dict[str, Array]:
+    """Drop what torch.nn.DataParallel and torch.compile put before every name."""
+    for _ in range(2):
+        for prefix in _PREFIXES:
+            if tensors and all(key.startswith(prefix) for key in tensors):
+                tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    return tensors

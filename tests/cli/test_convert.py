@@ -1,0 +1,205 @@
+"""`refsim convert` on checkpoints written without PyTorch."""
+
+import numpy as np
+import pytest
+from importers import pickles, sources
+
+from refsim.cli.convert import convert
+from refsim.cli.main import main
+from refsim.formats.hdf5 import load
+from refsim.importers.presets import PRESETS
+
+STAGES = [[4, 5], [6], [3, 7]]
+
+
+def run(capsys, *arguments):
+    """Exit code, stdout and stderr of `refsim convert`."""
+    try:
+        main(["convert", *map(str, arguments)])
+        code = 0
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    state = sources.random_vgg(np.random.default_rng(1), STAGES, side=32, head=[9, 10])
+    return pickles.write_pth(tmp_path / "small.pth", state)
+
+
+@pytest.fixture
+def samples(tmp_path):
+    rng = np.random.default_rng(2)
+    path = tmp_path / "test.npz"
+    np.savez(path, x_test=rng.integers(0, 256, (200, 32, 32, 3), np.uint8), y_test=np.arange(200) % 10)
+    return path
+
+
+def test_a_checkpoint_becomes_a_weight_file_with_samples(capsys, tmp_path, checkpoint, samples):
+    out_path = tmp_path / "small.h5"
+    code, out, err = run(
+        capsys, checkpoint, "-o", out_path, "--L", 4, "--preset", "cifar10", "--samples", samples, "--n-samples", 50
+    )
+    assert (code, err) == (0, "")
+    file = load(out_path)
+    assert out == (
+        f"{out_path}: small, VGG, 5 convolutions, input 3x32x32, 6 spiking layers, 2,051 parameters, "
+        f"10 classes, 50 samples\nsha256 {file.sha256}\n"
+    )
+    network, preset = file.network, PRESETS["cifar10"]
+    assert network.classes == preset.classes
+    np.testing.assert_array_equal(network.input.mean, preset.mean)
+    np.testing.assert_array_equal(network.input.std, preset.std)
+    assert network.input.dataset == "cifar10"
+    assert {layer.neuron.activation.L for layer in network.spiking} == {4}
+    np.testing.assert_array_equal(np.bincount(file.samples.labels), [5] * 10)
+    with np.load(samples) as archive:
+        rows = [np.flatnonzero((archive["x_test"] == image).all((1, 2, 3)))[0] for image in file.samples.images]
+    assert max(rows) > 150, "a prefix was taken"
+
+
+def test_without_L_the_file_says_so_and_the_user_is_warned(capsys, tmp_path, checkpoint):
+    code, _, err = run(capsys, checkpoint, "-o", tmp_path / "a.h5", "--preset", "cifar10")
+    assert code == 0
+    assert err.startswith("refsim: warning: without --L the file says L=0 (unknown): it simulates, but the ANN itself")
+    assert {layer.neuron.activation.L for layer in load(tmp_path / "a.h5").network.spiking} == {0}
+
+
+@pytest.mark.parametrize(
+    ("options", "mean", "std"),
+    [
+        (["--mean", "cifar10"], (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+        (["--mean", "cifar10-qcfs", "--std", "cifar10-qcfs"], (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+        (["--mean", "0.5,0.25,0.125", "--std", "1,2,4"], (0.5, 0.25, 0.125), (1, 2, 4)),
+        (["--preset", "imagenet", "--std", "0.5", "--input-shape", "3,32,32"], (0.485, 0.456, 0.406), (0.5,) * 3),
+        (["--preset", "cifar100-qcfs"], (129.3 / 255, 124.1 / 255, 112.4 / 255), (68.2 / 255, 65.4 / 255, 70.4 / 255)),
+    ],
+)
+def test_preprocessing_comes_from_numbers_or_presets(capsys, tmp_path, checkpoint, options, mean, std):
+    code, _, err = run(capsys, checkpoint, "-o", tmp_path / "a.h5", "--L", 4, *options)
+    assert (code, err) == (0, "")
+    spec = load(tmp_path / "a.h5").network.input
+    np.testing.assert_array_equal(spec.mean, mean)
+    np.testing.assert_array_equal(spec.std, std)
+    assert spec.shape == (3, 32, 32)
+
+
+def test_classes_from_a_file_a_list_and_a_preset(capsys, tmp_path, checkpoint):
+    names = tmp_path / "names.txt"
+    names.write_text("".join(f"class {i}\n" for i in range(10)), encoding="utf-8")
+    for given, expected in (
+        (names, tuple(f"class {i}" for i in range(10))),
+        (",".join("abcdefghij"), tuple("abcdefghij")),
+        ("fashion-mnist", PRESETS["fashion-mnist"].classes),
+    ):
+        code, *_ = run(
+            capsys, checkpoint, "-o", tmp_path / "a.h5", "--L", 4, "--mean", "cifar10", "--classes", given, "--force"
+        )
+        assert code == 0
+        assert load(tmp_path / "a.h5").network.classes == expected
+
+
+def test_dual_neurons_and_their_threshold(capsys, tmp_path, checkpoint):
+    for options, theta_neg in (([], -1e-3), (["--theta-neg", "-0.25"], -0.25)):
+        code, *_ = run(
+            capsys,
+            checkpoint,
+            "-o",
+            tmp_path / "a.h5",
+            "--L",
+            4,
+            "--mean",
+            "cifar10",
+            "--neuron",
+            "dual",
+            "--force",
+            *options,
+        )
+        assert code == 0
+        assert {float(layer.neuron.theta_neg) for layer in load(tmp_path / "a.h5").network.spiking} == {theta_neg}
+
+
+def test_grey_images_are_padded_when_asked(capsys, tmp_path):
+    state = sources.random_vgg(np.random.default_rng(1), [[2], [3]], side=32, head=[10], channels=1)
+    path = pickles.write_legacy(tmp_path / "grey.th", state)
+    images = np.random.default_rng(2).integers(0, 256, (20, 28, 28), np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 10)
+    options = (path, "-o", tmp_path / "a.h5", "--L", 4, "--preset", "fashion-mnist", "--samples", tmp_path / "a.npz")
+    code, _, err = run(capsys, *options, "--n-samples", 10)
+    assert code == 3
+    assert err == (
+        "refsim: a.npz: images are (1, 28, 28) (C, H, W), the network expects (1, 32, 32); "
+        "--pad puts black around them\n"
+    )
+    assert not (tmp_path / "a.h5").exists()
+    assert run(capsys, *options, "--n-samples", 10, "--pad")[0] == 0
+    assert load(tmp_path / "a.h5").samples.images.shape == (10, 32, 32, 1)
+
+
+def test_an_existing_file_is_overwritten_only_when_told(capsys, tmp_path, checkpoint):
+    out = tmp_path / "a.h5"
+    out.write_text("precious")
+    code, _, err = run(capsys, checkpoint, "-o", out, "--L", 4, "--mean", "cifar10")
+    assert (code, err) == (2, f"refsim: {out} exists; --force overwrites it\n")
+    assert out.read_text() == "precious"
+    assert run(capsys, checkpoint, "-o", out, "--L", 4, "--mean", "cifar10", "--force")[0] == 0
+    assert load(out).network.name == "small"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        ([], 2, "--mean is missing: preprocessing is not in a checkpoint"),
+        (["--mean", "0.5"], 2, "--std is missing"),
+        (["--mean", "cifar10", "--std", "cifar100"], 2, "--mean and --std name different data sets: cifar10, cifar100"),
+        (["--mean", "mnist"], 2, "'mnist' is neither numbers (m,m,m) nor one of cifar10, cifar10-qcfs"),
+        (["--mean", "nan", "--std", "1"], 2, "the numbers must be finite"),
+        (["--mean", "0,0", "--std", "1"], 3, "input: mean must have shape (3,), got (2,)"),
+        (["--mean", "cifar10", "--std", "0"], 3, "std must be finite and positive"),
+        (["--mean", "cifar10", "--L", "0"], 2, "0 is not in the range x>=1"),
+        (["--mean", "cifar10", "--classes", "a,b"], 3, "2 class names for 10 outputs"),
+        (["--mean", "cifar10", "--classes", "missing.txt"], 2, "--classes: no file 'missing.txt'"),
+        (["--mean", "cifar10", "--theta-neg", "-1"], 2, "--theta-neg belongs to --neuron dual"),
+        (["--mean", "cifar10", "--neuron", "dual", "--theta-neg", "0"], 3, "theta_neg must lie in [-theta, 0)"),
+        (["--mean", "cifar10", "--input-shape", "3,32"], 2, "'3,32' is not C,H,W"),
+        (["--mean", "cifar10", "--input-shape", "3,64,64"], 3, "weight expects"),
+        (["--mean", "cifar10", "--arch", "resnet"], 3, "do not follow the resnet layout"),
+    ],
+)
+def test_what_cannot_be_done_is_one_message_and_leaves_no_file(capsys, tmp_path, checkpoint, options, code, message):
+    actual, out, err = run(capsys, checkpoint, "-o", tmp_path / "a.h5", *options)
+    assert actual == code
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
+    assert out == ""
+    assert not (tmp_path / "a.h5").exists()
+
+
+def test_a_threshold_that_cannot_be_is_named_with_file_and_key(capsys, tmp_path):
+    state = sources.random_vgg(np.random.default_rng(1), STAGES, side=32, head=[10])
+    state["layer2.2.thresh"] = np.array([-1], np.float32)
+    path = pickles.write_pth(tmp_path / "bad.pth", state)
+    code, _, err = run(capsys, path, "-o", tmp_path / "a.h5", "--L", 4, "--mean", "cifar10")
+    assert code == 3
+    assert err == f"refsim: {path}:layer2.2.thresh: activation: lambda must be positive and finite, got -1.0\n"
+
+
+def test_a_pickle_that_calls_something_ends_with_code_3(capsys, tmp_path):
+    content = pickles.pickle({"a": pickles.call("posix.system", f"touch {tmp_path / 'pwned'}")})
+    path = pickles.write_zip(tmp_path / "evil.pth", content, {})
+    code, _, err = run(capsys, path, "-o", tmp_path / "a.h5", "--mean", "cifar10")
+    assert (code, err) == (
+        3,
+        f"refsim: {path}: holds 'posix.system', which refsim does not load; save a plain state_dict\n",
+    )
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_help_lists_the_presets_with_their_values(capsys):
+    _, out, _ = run(capsys, "--help")
+    for name in PRESETS:
+        assert f"{name}: mean" in out
+    assert "cifar10: mean 0.4914,0.4822,0.4465 std 0.247,0.2435,0.2616, 32x32" in out
+    assert convert.name == "convert"
