@@ -83,5 +83,3 @@ def _current(network: Network, name: str, x_max: float) -> tuple[float, int]:
     if isinstance(layer, Flatten):
         return parts[0]
     return sum(size for size, _ in parts), sum(terms for _, terms in parts)
-
-

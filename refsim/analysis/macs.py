@@ -1,0 +1,45 @@
+"""Multiply-accumulates of the source ANN, from the shapes alone (semantics C7)."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from refsim.model import Conv2d, Layer, Linear, Network
+
+
+class Macs(NamedTuple):
+    """MACs per image: `dense` counts every kernel tap, as papers do; `existing` leaves out those in the padding."""
+
+    dense: int
+    existing: int
+
+
+def network_macs(network: Network) -> dict[str, Macs]:
+    """MACs of every layer with weights, by name, in the order of the network."""
+    return {
+        layer.name: layer_macs(layer, network.shapes[layer.inputs[0]])
+        for layer in network.layers
+        if isinstance(layer, Conv2d | Linear)
+    }
+
+
+def layer_macs(layer: Layer, shape: tuple[int, ...]) -> Macs:
+    """MACs of one layer for one input of this shape; a layer without weights has none."""
+    if isinstance(layer, Linear):
+        return Macs(layer.weight.size, layer.weight.size)
+    if not isinstance(layer, Conv2d):
+        return Macs(0, 0)
+    c_out, c_in, *kernel = layer.weight.shape
+    plane = layer.output_shape((shape,))[1:]
+    taps = [_existing_taps(layer, axis, shape[1 + axis], plane[axis], kernel[axis]) for axis in (0, 1)]
+    return Macs(c_out * c_in * prod(kernel) * prod(plane), c_out * c_in * prod(taps))
+
+
+def _existing_taps(layer: Conv2d, axis: int, n_in: int, n_out: int, n_kernel: int) -> int:
+    """Pairs of an output position and a kernel tap that lies inside the input, along one axis."""
+    start = np.arange(n_out)[:, None] * layer.stride[axis] - layer.padding[axis]
+    position = start + np.arange(n_kernel) * layer.dilation[axis]
+    return int(((position >= 0) & (position < n_in)).sum())
