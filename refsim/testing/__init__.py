@@ -1,0 +1,32 @@
+"""For tests, of refsim and of other simulators: drawn networks, and the comparison with the specification.
+
+Needs Hypothesis (the extra `testing`). A backend of your own is a function `(network, x, T, dtype) -> Outcome`:
+
+    @given(networks().flatmap(lambda network: st.tuples(st.just(network), inputs(network))), st.integers(1, 6))
+    def test_my_simulator_equals_the_specification(drawn, T):
+        assert_equals_reference(*drawn, T, backend=my_simulator)
+"""
+
+from refsim.testing.counts import expected_ops, expected_reached
+from refsim.testing.equality import Backend, Outcome, assert_equals_reference, event_engine, reference_in
+from refsim.testing.networks import networks
+from refsim.testing.neurons import neurons
+from refsim.testing.numbers import GRIDS, Grid, Numbers
+from refsim.testing.strategies import inputs, networks_with_inputs
+
+__all__ = [
+    "GRIDS",
+    "Backend",
+    "Grid",
+    "Numbers",
+    "Outcome",
+    "assert_equals_reference",
+    "event_engine",
+    "expected_ops",
+    "expected_reached",
+    "inputs",
+    "networks",
+    "networks_with_inputs",
+    "neurons",
+    "reference_in",
+]
