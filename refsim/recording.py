@@ -1,13 +1,13 @@
 """What happened in a run, in one HDF5 file that any other tool can read.
 
-    /                      attrs  format="refsim-recording"  version=1  T  name  neuron  weights_sha256  x_max
-    /indices, /labels      (N,)   which images of the data set; labels are missing if the data has none
-    /logits                (T, N, K)  the readout's input current of each step
-    /layers/<name>         attrs  margin (2,);  counts_pos, counts_neg, reached (T, N)
-                           n (N, *shape) net counts;  v (N, *shape) final potentials
-                           spikes/  t, image, neuron, sign: one entry per spike, image is a row of /indices
-    /sops/<source>-><target>   unit, event, unit_neg, event_neg, pool_in (T, N)
-    /nonzero_macs          (N,)
+/                      attrs  format="refsim-recording"  version=1  T  name  neuron  weights_sha256  x_max
+/indices, /labels      (N,)   which images of the data set; labels are missing if the data has none
+/logits                (T, N, K)  the readout's input current of each step
+/layers/<name>         attrs  margin (2,);  counts_pos, counts_neg, reached (T, N)
+                       n (N, *shape) net counts;  v (N, *shape) final potentials
+                       spikes/  t, image, neuron, sign: one entry per spike, image is a row of /indices
+/sops/<source>-><target>   unit, event, unit_neg, event_neg, pool_in (T, N)
+/nonzero_macs          (N,)
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Array = NDArray[Any]
 Indices = NDArray[np.int64]
 
 FORMAT = "refsim-recording"
-CHOICES = ("counts", "n", "v", "spikes")
-"""What can be recorded; logits and counts always are."""
 
 
 class Recorder:
     """Writes traces batch by batch, in the order of the images; the file appears under its name when complete.
+
+    `what` says which of "n", "v" and "spikes" to keep, as the traces hold them; logits and counts always are.
 
     Used as a context manager: `with Recorder(...) as recorder: run_snn(..., on_batch=recorder.write)`.
     """

@@ -99,12 +99,7 @@ class Result:
             x_max=max(self.x_max, other.x_max),
         )
 
-    def sops(self, kind: str = "unit") -> Counts:
-        """Synaptic operations after t steps, all projections with weights and shortcuts: (T,) int64, cumulative."""
-        per_step = sum((getattr(each, kind) for each in self.ops.values()), np.zeros(self.T, dtype=np.int64))
-        return np.asarray(np.cumsum(per_step))
-
 
 def predictions(logits: Array) -> NDArray[np.int64]:
-    """The class after t steps, for every t <= T (semantics 1.6): (T, B, K) currents to (T, B); ties go to the lowest."""
+    """The class after each of t <= T steps (semantics 1.6): (T, B, K) currents to (T, B); ties go to the lowest."""
     return np.asarray(np.argmax(np.cumsum(logits, axis=0), axis=2))

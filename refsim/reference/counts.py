@@ -27,7 +27,8 @@ def deliveries(layer: Layer, events: Array, skip_zero_weights: bool = False) -> 
     """
     if not isinstance(layer, Conv2d | Linear):
         return events
-    synapses = (layer.effective_weight() != 0 if skip_zero_weights else np.ones(layer.weight.shape)).astype(np.int64)
+    weight = layer.effective_weight() if skip_zero_weights else np.ones(layer.weight.shape)
+    synapses = (weight != 0).astype(np.int64)
     no_bias = np.zeros(synapses.shape[0], dtype=np.int64)
     if isinstance(layer, Linear):
         return linear(events, synapses, no_bias)

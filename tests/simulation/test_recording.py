@@ -13,7 +13,7 @@ from refsim.formats.currents import InputCurrents
 from refsim.model import Network
 from refsim.parallel import run_snn
 from refsim.plan import compile_network
-from refsim.recording import CHOICES, Recorder, read_result
+from refsim.recording import Recorder, read_result
 from refsim.reference.network import simulate
 from refsim.results import Result
 from tests.simulation.networks import raw_images, small_network
@@ -25,7 +25,9 @@ LABELS = np.arange(N) % 5
 
 def record(path: Path, network: Network, labels: np.ndarray | None = LABELS, batch: int = 3) -> Result:
     images = InputCurrents(network.input, raw_images(N), labels)
-    with Recorder(path, T=T, n_images=N, labels=labels, what=CHOICES, attributes={"name": "small"}) as recorder:
+    with Recorder(
+        path, T=T, n_images=N, labels=labels, what=("n", "v", "spikes"), attributes={"name": "small"}
+    ) as recorder:
         return run_snn(
             compile_network(network),
             images,
@@ -87,7 +89,7 @@ def test_the_same_recording_comes_from_any_batch(tmp_path: Path) -> None:
 def test_a_run_that_fails_leaves_no_file_behind(tmp_path: Path) -> None:
     with (
         pytest.raises(ZeroDivisionError),
-        Recorder(tmp_path / "out.h5", T=T, n_images=N, labels=None, what=CHOICES, attributes={}),
+        Recorder(tmp_path / "out.h5", T=T, n_images=N, labels=None, what=("n", "v", "spikes"), attributes={}),
     ):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
