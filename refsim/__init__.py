@@ -40,7 +40,31 @@ _HOMES = {
     "simulate": "refsim.simulator",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the names are those of the table
+__all__ = [
+    "Activation",
+    "Add",
+    "AvgPool2d",
+    "Conv2d",
+    "Flatten",
+    "InputSpec",
+    "Linear",
+    "Network",
+    "Neuron",
+    "RefsimError",
+    "Result",
+    "Samples",
+    "Spiking",
+    "Trace",
+    "WeightFile",
+    "__version__",
+    "compile_network",
+    "forward",
+    "load",
+    "predictions",
+    "read_result",
+    "save",
+    "simulate",
+]
 
 if TYPE_CHECKING:
     from refsim.errors import RefsimError
