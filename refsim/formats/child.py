@@ -2,7 +2,7 @@
 
 libhdf5 can be crashed, and made to loop, by forged metadata. So `reader.py` starts this module in a process of
 its own: it reads the file once, gives up its rights (no file, little memory, little time), parses from memory
-under the rules of `policy.py`, leaves the result in memory shared with its parent, and is gone.
+under the rules of `policy.py` and `storage.py`, leaves the result in memory shared with its parent, and is gone.
 
 The result is: the length of the JSON index (8 bytes, little-endian), the index, and from `INDEX_SPACE` on the
 arrays, at the offsets the index gives. The index is {"error": [path, text]}, {"nodes": {path: {"attrs": ...,
@@ -11,6 +11,7 @@ arrays, at the offsets the index gives. The index is {"error": [path, text]}, {"
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
@@ -23,6 +24,7 @@ import numpy as np
 
 from refsim.formats import policy
 from refsim.formats.limits import INDEX_SPACE, MAX_OBJECTS
+from refsim.formats.storage import Dataset, Refusal
 
 ALIGNMENT = 64
 CPU_SECONDS = 20
@@ -34,7 +36,8 @@ SLACK = ALIGNMENT * MAX_OBJECTS
 def main(output: int, new_digest: str = "") -> None:
     """Parse the file on standard input into the file `output`; with `new_digest`, put a resealed copy there."""
     image, memory = open_shared(0, output)
-    give_up_rights(len(image))
+    # Reading copies nothing but chunks; resealing holds the file twice more.
+    give_up_rights(SPARE_BYTES + (2 * len(image) if new_digest else 0))
     answer(image, memory, new_digest)
     # Closing what a forged file left inside libhdf5 could still crash; nothing is left to do.
     os._exit(0)
@@ -42,7 +45,7 @@ def main(output: int, new_digest: str = "") -> None:
 
 def open_shared(source: int, output: int) -> tuple[bytes, mmap.mmap]:
     """The bytes of the file `source`, and the memory of the file `output`, large enough for any answer."""
-    with open(source, "rb", buffering=0, closefd=False) as file:
+    with open(source, "rb", closefd=False) as file:
         image = file.read(os.fstat(source).st_size)
     # Sparse: pages that are not written cost nothing. Mapped now, because mapping needs a free file descriptor.
     size = INDEX_SPACE + len(image) + SLACK
@@ -59,7 +62,7 @@ def answer(image: bytes, memory: mmap.mmap, new_digest: str = "") -> None:
             _put_index(memory, {"image": len(resealed)})
         else:
             _put_index(memory, {"nodes": policy.walk(image, _Arrays(memory).put)})
-    except policy.Refusal as error:
+    except Refusal as error:
         _put_index(memory, {"error": [error.path, error.text]})
     except MemoryError:
         _put_index(memory, {"error": ["", "needs more memory than a file of its size can justify"]})
@@ -72,7 +75,7 @@ class _Arrays:
         self._memory = memory
         self._end = 0
 
-    def put(self, dataset: policy.Dataset) -> dict[str, Any]:
+    def put(self, dataset: Dataset) -> dict[str, Any]:
         """Read a dataset to its place, and say where that is."""
         place = {"dtype": dataset.dtype.str, "shape": dataset.shape, "offset": self._end}
         start = INDEX_SPACE + self._end
@@ -86,20 +89,19 @@ def _put_index(memory: mmap.mmap, index: dict[str, Any]) -> None:
     memory[: 8 + len(text)] = struct.pack("<Q", len(text)) + text
 
 
-def give_up_rights(size: int) -> None:
-    """Lower every limit that the platform knows and enforces."""
-    limits = [("RLIMIT_CORE", 0), ("RLIMIT_FSIZE", 0)]
-    if sys.platform == "linux":
-        # macOS counts shared system regions into RLIMIT_AS; the size checks of policy.py hold there too.
-        with open("/proc/self/statm", encoding="ascii") as file:
-            in_use = int(file.read().split()[0]) * resource.getpagesize()
-        limits.append(("RLIMIT_AS", in_use + size + SPARE_BYTES))
-    limits.append(("RLIMIT_NOFILE", 0))
-    for name, value in limits:
-        _, hard = resource.getrlimit(getattr(resource, name))
-        if hard != resource.RLIM_INFINITY:
-            value = min(value, hard)
-        resource.setrlimit(getattr(resource, name), (value, value))
+def give_up_rights(spare: int) -> None:
+    """Lower every limit that the platform knows and enforces; `spare` bytes more than now may be used."""
+    limits = [("RLIMIT_CORE", 0, 0), ("RLIMIT_FSIZE", 0, 0)]
     # At the soft limit comes SIGXCPU, which tells the parent why; at the hard one SIGKILL.
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5 if hard == resource.RLIM_INFINITY else hard))
+    limits.append(("RLIMIT_CPU", CPU_SECONDS, CPU_SECONDS + 5))
+    if sys.platform == "linux":
+        # macOS counts shared system regions into RLIMIT_AS; the size checks hold there too.
+        with contextlib.suppress(OSError), open("/proc/self/statm", encoding="ascii") as file:
+            most = int(file.read().split()[0]) * resource.getpagesize() + spare
+            limits.append(("RLIMIT_AS", most, most))
+    limits.append(("RLIMIT_NOFILE", 0, 0))
+    for name, soft, hard in limits:
+        _, given = resource.getrlimit(getattr(resource, name))
+        if given != resource.RLIM_INFINITY:
+            soft, hard = min(soft, given), min(hard, given)
+        resource.setrlimit(getattr(resource, name), (soft, hard))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from refsim.errors import DataError
 from refsim.formats import cifar, idx
-from refsim.formats.image_sources import ArraySource, FileSource, HDF5Source, ImageSource, PaddedSource, PlanarSource
+from refsim.formats.image_sources import ArraySource, FileSource, ImageSource, PaddedSource, PlanarSource
 from refsim.formats.npz import Npz, map_npy
 from refsim.formats.text import clean
 from refsim.model import Network
@@ -284,25 +284,10 @@ def _as_labels(values: Array, where: str) -> Labels:
 
 
 def _open_hdf5(path: Path, split: str) -> ImageData:
-    import os
-
-    # Before the import: an HDF5 plugin is a shared library that runs code. "::" switches the search off.
-    os.environ["HDF5_PLUGIN_PRELOAD"] = "::"
-    import h5py
+    from refsim.formats.hdf5_images import HDF5Images
 
     where = clean(str(path), None)
-    try:
-        file = h5py.File(path, "r")
-        names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-        names = [name for name in names if isinstance(file[name], h5py.Dataset)]
-        images, labels = _pick(names, split, where)
-        for name in (images, labels):
-            if name is not None and (file[name].is_virtual or file[name].external):
-                raise DataError(f"{where}:{clean(name)}: data in other files is not followed")
-        source = HDF5Source(file[images], f"{where}:{clean(images)}")
-        values = None if labels is None else _as_labels(np.asarray(file[labels]), f"{where}:{clean(labels)}")
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{where}: damaged HDF5 file ({clean(str(error))})") from error
-    return _data(path, source, values)
+    file = HDF5Images(path)
+    images, labels = _pick(file.names, split, where)
+    source = file.source(images)
+    return _data(path, source, _as_labels(file.read(labels), f"{where}:{clean(labels)}") if labels else None)

@@ -16,7 +16,7 @@ from refsim.formats.text import clean
 
 Array = NDArray[Any]
 
-MAX_INFLATED = 2 << 30
+MAX_INFLATED = 1 << 30
 GZIP = b"\x1f\x8b"
 
 

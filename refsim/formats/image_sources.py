@@ -187,30 +187,3 @@ def _opened(path: Path) -> Any:
 
 def _name(path: Path) -> str:
     return clean(str(path), None)
-
-
-class HDF5Source:
-    """Images in a dataset of an HDF5 file, read by rows; a data set larger than memory is no problem."""
-
-    def __init__(self, dataset: Any, where: str) -> None:
-        self.shape, self.is_raw = image_kind(dataset.dtype, dataset.shape, where)
-        self._dataset = dataset
-        self._where = where
-
-    def __len__(self) -> int:
-        return int(self._dataset.shape[0])
-
-    def __getitem__(self, indices: Indices, /) -> Array:
-        # HDF5 selects rows in increasing order and each once.
-        rows, places = np.unique(indices, return_inverse=True)
-        if not len(rows):
-            return np.zeros((0, *self.shape), np.uint8 if self.is_raw else np.float64)
-        try:
-            if rows[-1] - rows[0] + 1 == len(rows):
-                found = self._dataset[int(rows[0]) : int(rows[-1]) + 1]
-            else:
-                found = self._dataset[rows]
-        except OSError as error:
-            raise DataError(f"{self._where}: damaged file (images {rows[0]} to {rows[-1]} cannot be read)") from error
-        images: Array = np.asarray(found)[places].reshape(len(indices), *self.shape)
-        return images if self.is_raw else images.astype(np.float64)

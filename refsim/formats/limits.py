@@ -7,7 +7,7 @@ MAX_ARRAY_BYTES = 752 << 20
 """What a writer puts into a file of at most that size."""
 
 MAX_DEPTH = 4
-MAX_OBJECTS = 20_000
+MAX_OBJECTS = 10_000
 MAX_NAME_BYTES = 255
 MAX_ATTRIBUTES = 64
 MAX_STRING_BYTES = 1 << 16

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import struct
 import zipfile
 import zlib
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,11 @@ from refsim.formats.text import clean
 
 Array = NDArray[Any]
 
-MAX_ARRAY = 2 << 30
+MAX_ARRAY = 1 << 30
 """Bytes of an array that has to be read into memory; a .npy file or HDF5 may be larger."""
 
+
+_MAX_HEADER = 10_000
 
 ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OSError, OverflowError, RuntimeError,
@@ -61,7 +64,7 @@ class Npz:
             )
         try:
             with zipfile.ZipFile(self._path) as archive, archive.open(info) as file:
-                shape, fortran, dtype = _header(file, where)  # type: ignore[arg-type]
+                shape, fortran, dtype = _header(file, where)
                 left = info.file_size - file.tell()
                 if prod(shape) * dtype.itemsize != left:
                     raise DataError(f"{where}: {left} bytes do not fit the shape {shape} of {dtype} in its header")
@@ -95,17 +98,21 @@ def map_npy(path: Path) -> Array:
     return np.memmap(path, dtype, "r", offset=start, shape=shape, order="F" if fortran else "C")
 
 
-def _header(file: BinaryIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _header(file: Any, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of a .npy file; NumPy's own reader falls back on guesses, with a warning, for damaged ones."""
+    start = file.read(10)
+    wide = start[6:8] == b"\x02\x00"
+    length = int.from_bytes(start[8:10] + (file.read(2) if wide else b""), "little")
     try:
-        version = np.lib.format.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"version {version}")
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
-    except (ValueError, TypeError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
-        raise DataError(
-            f"{where}: not an array of NumPy's format ({clean(str(error).splitlines()[0][:120])})"
-        ) from error
-    if dtype.hasobject or dtype.kind not in "buif" or any(n < 0 for n in shape):
+        if start[:6] != b"\x93NUMPY" or not (wide or start[6:8] == b"\x01\x00") or length > _MAX_HEADER:
+            raise ValueError("signature")
+        header = ast.literal_eval(file.read(length).decode("latin-1"))
+        shape, fortran, description = header["shape"], header["fortran_order"], header["descr"]
+        dtype = np.dtype(description)
+        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+            raise ValueError("shape")
+    except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError) as error:
+        raise DataError(f"{where}: not an array of NumPy's format (damaged header)") from error
+    if dtype.hasobject or dtype.kind not in "buif":
         raise DataError(f"{where}: holds {clean(str(dtype), 60)}, not numbers; refsim loads no pickled objects")
-    return shape, fortran, dtype
+    return shape, fortran is True, dtype

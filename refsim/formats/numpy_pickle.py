@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -50,8 +49,6 @@ def _from_bytes(raw: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
         raise TypeError("not the parts of an array")
     if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
         raise TypeError("not a shape")
-    if prod(shape) * dtype.dtype.itemsize != len(raw):
-        raise ValueError("the shape does not fit the bytes")
     return np.frombuffer(raw, dtype.dtype).reshape(shape, order=order)
 
 

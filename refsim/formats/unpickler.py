@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from refsim.errors import FormatError
 from refsim.formats.text import clean
 
-MAX_OPERATIONS = 4_000_000
-"""A one-byte operation can make a 60-byte object; this bounds the whole to some hundred megabytes."""
+MAX_OPERATIONS = 1_000_000
+"""A one-byte operation can make a 60-byte object; this bounds the whole to a hundred megabytes."""
 
 _MAX_DIGITS = 40
 _MARK = object()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.errors import FormatError, NetworkError, UsageError
+from refsim.formats.text import clean
 from refsim.formats.unpickler import shown
 from refsim.importers.checkpoint import Checkpoint
 from refsim.importers.options import ImportOptions
@@ -54,7 +55,7 @@ def to_network(
     UsageError
         Something that only the user knows is missing.
     """
-    where = str(checkpoint.path)
+    where = clean(str(checkpoint.path), None)
     tensors = current_names(checkpoint.tensors)
     fitting = [key for key, (fits, _) in ARCHITECTURES.items() if fits(tensors)]
     if arch == "auto" and not fitting:
@@ -70,8 +71,8 @@ def to_network(
     trained = any(key.endswith(".thresh") for key in tensors)
     if not trained and options.choice.L is not None:
         raise UsageError(
-            f"{where}: a ReLU network without thresholds (no key ends in .thresh): --calibrate DATA takes them from its "
-            "activations on training images"
+            f"{where}: a ReLU network without thresholds (no key ends in .thresh): --calibrate DATA takes them from "
+            "its activations on training images"
         )
     if trained and options.choice.L is None:
         raise UsageError(f"{where}: the thresholds of this network are trained; --calibrate is for ReLU networks")

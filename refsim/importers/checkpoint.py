@@ -56,6 +56,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         not fit the file.
     """
     path = Path(path)
+    where = clean(str(path), None)
     with _open_regular(path) as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
@@ -64,17 +65,17 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         if head.startswith(_ZIP):
             try:
                 with zipfile.ZipFile(file) as archive:
-                    content, read = read_zip(archive, str(path))
-                    tensors = _state_dict(content, read, str(path), path.stat().st_size)
+                    content, read = read_zip(archive, where)
+                    tensors = _state_dict(content, read, where, path.stat().st_size)
             except FormatError:
                 raise
             except ZIP_ERRORS as error:
-                raise FormatError(f"{path}: damaged zip archive ({clean(str(error)) or 'it ends early'})") from error
+                raise FormatError(f"{where}: damaged zip archive ({clean(str(error)) or 'it ends early'})") from error
         elif head == _LEGACY:
-            content, read = read_legacy(file.read(), str(path))
-            tensors = _state_dict(content, read, str(path), path.stat().st_size)
+            content, read = read_legacy(file.read(), where)
+            tensors = _state_dict(content, read, where, path.stat().st_size)
         else:
-            tensors = _unprefixed(read_safetensors(file, str(path)))
+            tensors = _unprefixed(read_safetensors(file, where))
     return Checkpoint(path=path, tensors=tensors, sha256=sha256)
 
 
@@ -83,7 +84,7 @@ def _open_regular(path: Path) -> BufferedReader:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise FormatError(f"{path}: not a regular file")
+        raise FormatError(f"{clean(str(path), None)}: not a regular file")
     return os.fdopen(descriptor, "rb")
 
 

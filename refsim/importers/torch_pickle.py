@@ -145,7 +145,7 @@ def read_zip(archive: zipfile.ZipFile, where: str) -> tuple[Any, Callable[[Store
         if info is None:
             raise FormatError(f"{where}: the archive has no member {shown(folder + name)}")
         # torch.save stores without compression, so that a member cannot be larger than the file.
-        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or info.flag_bits & 1:
+        if info.file_size != info.compress_size or info.flag_bits & 1:
             name = shown(info.filename)
             raise FormatError(f"{where}: member {name} is compressed or encrypted; torch.save does neither")
         if limit is not None and info.file_size > limit:

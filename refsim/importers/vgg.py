@@ -63,10 +63,10 @@ def build_vgg(
     head = _head(modules["classifier"], where, relu)
     plain = not any(bn for stage in stages for _, bn, _ in units[stage])
     if (plain or relu) and options.pool != "avg":
+        kind = "with ReLU" if relu else "without batch normalisation"
         raise UsageError(
-            f"{where}: a VGG {'with ReLU' if relu else 'without batch normalisation'}; the official code trains it with "
-            "max pooling, which refsim does not simulate and the keys do not show; if yours has average pooling, say so "
-            "with --pool avg"
+            f"{where}: a VGG {kind}; the official code trains it with max pooling, which refsim does not simulate "
+            "and the keys do not show; if yours has average pooling, say so with --pool avg"
         )
     shape = _image_shape(tensors, where, options, stages, units, head[0][0])
     graph = Graph(tensors, where=where, shape=shape, choice=options.choice, bn_eps=options.bn_eps)
@@ -141,7 +141,12 @@ def _head(modules: Modules, where: str, relu: bool) -> list[tuple[int, int | Non
     if strange or not linears or linears[0] > 1:
         raise FormatError(f"{where}: classifier is not Flatten, Linear, IF, Dropout, Linear, ...")
     for one, next_ in pairwise(linears):
-        if (not relu and modules.get(one + 1) != "if") or next_ - one not in (2, 3):
+        if next_ - one not in (2, 3):
+            raise FormatError(
+                f"{where}: classifier.{next_} is not the Linear expected at classifier.{one + 2} or "
+                f"classifier.{one + 3}; layers without parameters other than Dropout cannot be told from the keys"
+            )
+        if not relu and modules.get(one + 1) != "if":
             raise FormatError(
                 f"{where}: classifier.{one} has no trained threshold behind it (classifier.{one + 1}.thresh is missing)"
             )

@@ -8,6 +8,7 @@ from refsim.cli.convert import convert
 from refsim.cli.main import main
 from refsim.formats.hdf5 import load
 from refsim.importers.presets import PRESETS
+from refsim.reference.network import forward
 
 STAGES = [[4, 5], [6], [3, 7]]
 
@@ -33,7 +34,9 @@ def checkpoint(tmp_path):
 def samples(tmp_path):
     rng = np.random.default_rng(2)
     path = tmp_path / "test.npz"
-    np.savez(path, x_test=rng.integers(0, 256, (200, 32, 32, 3), np.uint8), y_test=np.arange(200) % 10)
+    images = rng.integers(0, 256, (240, 32, 32, 3), np.uint8)
+    labels = np.arange(240) % 10
+    np.savez(path, x_test=images[:200], y_test=labels[:200], x_train=images[200:], y_train=labels[200:])
     return path
 
 
@@ -195,6 +198,28 @@ def test_a_pickle_that_calls_something_ends_with_code_3(capsys, tmp_path):
         f"refsim: {path}: holds 'posix.system', which refsim does not load; save a plain state_dict\n",
     )
     assert not (tmp_path / "pwned").exists()
+
+
+def test_a_relu_network_is_calibrated_on_training_images(capsys, tmp_path, samples):
+    state = sources.random_resnet_cifar(np.random.default_rng(1), depth=1, widths=[4, 8, 16])
+    state["linear.weight"], state["linear.bias"] = np.ones((10, 16), np.float32), np.zeros(10, np.float32)
+    path = pickles.write_legacy(tmp_path / "relu.th", state)
+    options = (path, "-o", tmp_path / "a.h5", "--preset", "cifar10", "--mean", "imagenet", "--std", "imagenet")
+    code, _, err = run(capsys, *options, "--L", 4)
+    assert (code, "--calibrate DATA takes them from its activations" in err) == (2, True)
+    code, _, err = run(capsys, *options, "--L", 4, "--calibrate", samples)
+    assert (code, err) == (2, "refsim: --L belongs to QCFS activations, --calibrate to ReLU\n")
+    code, _, err = run(capsys, *options, "--calibrate", samples, "--n-calibrate", 8, "--method", "max")
+    assert (code, err) == (0, "")
+    network = load(tmp_path / "a.h5").network
+    assert network.input.mean[0] == 0.485
+    assert network.input.dataset == "cifar10"
+    assert network.metadata["thresholds"] == "max, 8 images"
+    with np.load(samples) as archive:
+        a = forward(network, network.input.normalize(archive["x_train"][::5]))["act"]
+    np.testing.assert_allclose(network.spiking[0].neuron.theta, a.max(), rtol=1e-12)
+    assert {layer.neuron.activation.L for layer in network.spiking} == {None}
+    assert len({float(layer.neuron.theta) for layer in network.spiking}) == 7
 
 
 def test_help_lists_the_presets_with_their_values(capsys):

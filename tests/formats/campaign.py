@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import struct
 import tempfile
 import time
@@ -28,6 +27,7 @@ from refsim.errors import FormatError, NetworkError
 from refsim.formats import child, reader
 from refsim.formats.hdf5 import load
 
+from .checksums import lookup3, metadata_blocks, with_checksums
 from .support import digest_of, tiny_bytes
 
 Damage = Callable[[bytearray, np.random.Generator], None]
@@ -79,7 +79,7 @@ def shift(data: bytearray, rng: np.random.Generator) -> None:
 
 def forge(data: bytearray, rng: np.random.Generator) -> None:
     """Changed metadata whose checksums were made to fit: what an attacker sends, and random damage never is."""
-    blocks = list(_metadata_blocks(bytes(data)))
+    blocks = list(metadata_blocks(bytes(data)))
     for _ in range(rng.integers(1, 4)):
         start, end = blocks[rng.integers(len(blocks))]
         position = int(rng.integers(start + 5, end))
@@ -88,8 +88,7 @@ def forge(data: bytearray, rng: np.random.Generator) -> None:
         value = int(rng.integers(256)) if rng.random() < 0.5 else interesting[rng.integers(len(interesting))]
         width = min(width, end - position)
         data[position : position + width] = (value % 256**width).to_bytes(width, "little")
-    for start, end in blocks:
-        data[end : end + 4] = struct.pack("<I", lookup3(bytes(data[start:end])))
+    data[:] = with_checksums(data, blocks)
 
 
 DAMAGES: tuple[Damage, ...] = (
@@ -106,63 +105,12 @@ DAMAGES: tuple[Damage, ...] = (
 )
 
 
-def _metadata_blocks(data: bytes) -> Iterator[tuple[int, int]]:
-    """(start, end) of the superblock and of every version 2 object header; the checksum follows at `end`."""
-    if data[8] in (2, 3):
-        yield 0, 44
-    for match in re.finditer(rb"OHDR\x02", data):
-        start = match.start()
-        flags = data[start + 5]
-        position = start + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
-        width = 1 << (flags & 3)
-        end = position + width + int.from_bytes(data[position : position + width], "little")
-        if end + 4 <= len(data) and struct.unpack_from("<I", data, end)[0] == lookup3(data[start:end]):
-            yield start, end
-
-
 def _set_end(data: bytearray) -> None:
     if data[8] in (2, 3):
         data[28:36] = struct.pack("<Q", len(data))
         data[44:48] = struct.pack("<I", lookup3(bytes(data[:44])))
     else:
         data[40:48] = struct.pack("<Q", len(data))
-
-
-def lookup3(data: bytes) -> int:
-    """Bob Jenkins' hash, little-endian, as HDF5 uses it for its metadata."""
-    mask = 0xFFFFFFFF
-
-    def rotate(x: int, k: int) -> int:
-        return ((x << k) | (x >> (32 - k))) & mask
-
-    a = b = c = (0xDEADBEEF + len(data)) & mask
-    if not data:
-        return c
-    padded = data + bytes(-len(data) % 12)
-    words = struct.unpack(f"<{len(padded) // 4}I", padded)
-    for i in range(0, len(words), 3):
-        a, b, c = (a + words[i]) & mask, (b + words[i + 1]) & mask, (c + words[i + 2]) & mask
-        if i + 3 < len(words):
-            a = ((a - c) & mask) ^ rotate(c, 4)
-            c = (c + b) & mask
-            b = ((b - a) & mask) ^ rotate(a, 6)
-            a = (a + c) & mask
-            c = ((c - b) & mask) ^ rotate(b, 8)
-            b = (b + a) & mask
-            a = ((a - c) & mask) ^ rotate(c, 16)
-            c = (c + b) & mask
-            b = ((b - a) & mask) ^ rotate(a, 19)
-            a = (a + c) & mask
-            c = ((c - b) & mask) ^ rotate(b, 4)
-            b = (b + a) & mask
-    for x, k in (("cb", 14), ("ac", 11), ("ba", 25), ("cb", 16), ("ac", 4), ("ba", 14), ("cb", 24)):
-        if x == "cb":
-            c = ((c ^ b) - rotate(b, k)) & mask
-        elif x == "ac":
-            a = ((a ^ c) - rotate(c, k)) & mask
-        else:
-            b = ((b ^ a) - rotate(a, k)) & mask
-    return c
 
 
 @dataclass
@@ -185,7 +133,7 @@ def forked_reader(tally: Tally) -> Iterator[None]:
         pid = os.fork()
         if pid == 0:
             try:
-                child.give_up_rights(len(image))
+                child.give_up_rights(child.SPARE_BYTES)
                 child.answer(image, memory, digest)
                 os._exit(0)
             finally:
@@ -213,8 +161,9 @@ def old_bytes() -> bytes:
         return old_path.read_bytes()
 
 
-def run(n: int, seed: int, keep: Path | None = None) -> Tally:
-    """Damage the tiny file `n` times and read it."""
+def run(n: int, seed: int, keep: Path | None = None, only: str = "") -> Tally:
+    """Damage the tiny file `n` times and read it; `only` is the name of one kind of damage."""
+    damages = tuple(each for each in DAMAGES if each.__name__ == only) or DAMAGES
     tally = Tally()
     bases = (tiny_bytes(), tiny_bytes(), old_bytes())
     with tempfile.TemporaryDirectory() as folder, forked_reader(tally):
@@ -223,7 +172,7 @@ def run(n: int, seed: int, keep: Path | None = None) -> Tally:
         expected = digest_of(load(path))
         for i in range(n):
             rng = np.random.default_rng([seed, i])
-            data, damage = bytearray(bases[i % len(bases)]), DAMAGES[rng.integers(len(DAMAGES))]
+            data, damage = bytearray(bases[i % len(bases)]), damages[rng.integers(len(damages))]
             damage(data, rng)
             path.write_bytes(data)
             outcome = _outcome(path, expected)
@@ -234,6 +183,8 @@ def run(n: int, seed: int, keep: Path | None = None) -> Tally:
             if keep is not None and not outcome.startswith(("refused", "accepted")):
                 (keep / f"{seed}-{i}.h5").write_bytes(data)
                 print(case, flush=True)
+            if keep is not None and i % 1000 == 999:
+                print(f"{i + 1} files: {dict(tally.outcomes)}", flush=True)
     if tally.seconds > MAX_SECONDS or tally.bytes > MAX_BYTES:
         tally.failures.append(f"a reader took {tally.seconds:.1f} s or {tally.bytes} bytes")
     return tally
@@ -256,8 +207,9 @@ def main() -> None:
     parser.add_argument("n", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="Folder for the files that crashed a reader.")
+    parser.add_argument("--only", choices=sorted({each.__name__ for each in DAMAGES}), default="")
     arguments = parser.parse_args()
-    tally = run(arguments.n, arguments.seed, arguments.keep)
+    tally = run(arguments.n, arguments.seed, arguments.keep, arguments.only)
     for outcome, count in tally.outcomes.most_common():
         print(f"{count:8}  {outcome}")
     print(f"longest {tally.seconds:.2f} s, most {tally.bytes / 2**20:.0f} MiB")

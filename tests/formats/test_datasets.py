@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from refsim.errors import DataError, FormatError
+from refsim.formats.currents import InputCurrents
 from refsim.formats.datasets import check_against, open_data
 from refsim.model import Flatten, InputSpec, Linear, Network
 
@@ -279,6 +280,7 @@ def test_a_data_set_larger_than_memory_streams(tmp_path):
     code = """
 import resource, sys
 import numpy as np
+from refsim.formats.currents import InputCurrents
 from refsim.formats.datasets import open_data
 data = open_data(sys.argv[1])
 assert len(data) == 1_400_000
@@ -324,6 +326,17 @@ def test_input_currents_are_checked_too(tmp_path):
     check_against(open_data(tmp_path / "a.npz"), network_for((3, 8, 9)))
     with pytest.raises(DataError, match=r"images are \(3, 8, 9\) .* expects \(3, 9, 8\)"):
         check_against(open_data(tmp_path / "a.npz"), network_for((3, 9, 8)))
+
+
+def test_a_pixel_that_is_not_a_number_is_named_with_its_image(tmp_path):
+    x = np.zeros((4, 3, 8, 9))
+    x[2, 1, 0, 0] = np.nan
+    np.savez(tmp_path / "a.npz", x=x)
+    data = open_data(tmp_path / "a.npz")
+    currents = InputCurrents(InputSpec(shape=(3, 8, 9)), data.images, data.labels, data.name)
+    assert currents.currents(np.array([0, 1, 3])).shape == (3, 3, 8, 9)
+    with pytest.raises(DataError, match=r"a\.npz: image 2 holds values that are not finite"):
+        currents.currents(np.array([3, 2]))
 
 
 def test_labels_beyond_the_classes_are_refused(tmp_path):
@@ -388,6 +401,9 @@ IDX = idx(GREY[..., 0])
         ("a.npz", npz_with_header((5, 5, 3)), "100 bytes do not fit the shape"),
         ("a.npy", b"\x93NUMPY\x09\x00aaaaaaa", "not an array of NumPy's format"),
         ("a.npy", b"\x93NUMPY\x01\x00", "not an array of NumPy's format"),
+        ("a.npy", b"\x93NUMPY\x01\x00\x10\x00{'descr': '|u1', 'f\xb2", "not an array of NumPy's format"),
+        ("a.npy", b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + b"(" * 20_000, "not an array of NumPy's format"),
+        ("a.npy", b"\x93NUMPY\x01\x00\x00\x20" + b"(" * 0x2000, "not an array of NumPy's format"),
         ("t10k-images-idx3-ubyte.gz", gzip.compress(IDX)[:500], "truncated or damaged gzip file"),
         ("t10k-images-idx3-ubyte.gz", gzip.compress(IDX[:-1]), "fewer bytes than the 23520 its header promises"),
         ("t10k-images-idx3-ubyte.gz", gzip.compress(IDX + b"1"), "more bytes than the 23520 its header promises"),
@@ -395,6 +411,7 @@ IDX = idx(GREY[..., 0])
         ("t10k-images-idx3-ubyte", IDX[:9], "not an IDX file of unsigned bytes with 3 axes"),
         ("t10k-images-idx3-ubyte", b"\0\0\x08\x03" + b"\xff" * 12, "fewer bytes than the"),
         ("t10k-images-idx3-ubyte.gz", gzip.compress(b"\0\0\x08\x03" + b"\xff" * 12), "more than the file can hold"),
+        ("t10k-images-idx3-ubyte.gz", gzip.compress(b"\0\0\x08\x03" + b"\0\0\1\0" * 3), "more than the file can hold"),
         ("t10k-images-idx3-ubyte", idx(GREY[:0, ..., 0]), "holds no images"),
         ("labels-idx1", idx(LABELS.astype(np.uint8)), "not an IDX file of unsigned bytes with 3 axes"),
         ("a.tar.gz", gzip.compress(b"a"), "a gzip file that is not named as IDX; unpack it first"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -14,7 +15,8 @@ import pytest
 from refsim.errors import FormatError, NetworkError
 from refsim.formats import reader
 from refsim.formats.hdf5 import Samples, load, reseal, save
-from refsim.model import Network
+from refsim.formats.writer import CHUNK_BYTES, chunk_shape
+from refsim.model import InputSpec, Layer, Linear, Network, Neuron, Spiking
 
 from .support import (
     assert_same,
@@ -165,9 +167,6 @@ def test_a_null_terminated_or_space_padded_string_is_read_as_such() -> None:
 
 
 def test_large_arrays_travel_in_several_chunks(tmp_path: Path) -> None:
-    from refsim.formats.writer import CHUNK_BYTES, chunk_shape
-    from refsim.model import InputSpec, Linear
-
     weight = np.random.default_rng(0).normal(size=(3, 300_000))
     network = Network(
         name="wide",
@@ -197,8 +196,6 @@ def test_metadata_is_cleaned_on_the_way_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a/b", "", "tab\t", "esc\x1b[0m", "\N{RIGHT-TO-LEFT OVERRIDE}", ".", "x" * 256])
 def test_layer_names_that_cannot_be_stored_are_refused_on_save(tmp_path: Path, name: str) -> None:
     network = tiny_network()
-    from dataclasses import replace
-
     layers = (replace(network.layers[0], name=name), replace(network.layers[1], inputs=(name,)), *network.layers[2:])
     with pytest.raises((FormatError, NetworkError), match="name"):
         save(tmp_path / "net.h5", replace(network, layers=layers))
@@ -256,6 +253,12 @@ def test_the_reader_process_sees_no_environment_that_loads_plugins(tiny: Path, m
     assert load(tiny).warnings == ()
 
 
+def test_loading_does_not_import_h5py_here(tiny: Path) -> None:
+    # 0.1 s at the start of every command.
+    script = "import sys; from refsim.formats.hdf5 import load; load(sys.argv[1]); sys.exit('h5py' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script, tiny], check=True)
+
+
 def test_the_working_directory_cannot_replace_a_module(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tiny.parent / "h5py.py").write_text("raise SystemExit('taken over')")
     monkeypatch.chdir(tiny.parent)
@@ -271,3 +274,94 @@ def test_reading_in_this_process_gives_what_the_reader_process_gives(
     actual = load(tiny)
     assert_same(actual.network, expected.network)
     assert actual.sha256 == expected.sha256
+
+
+def test_a_file_of_very_many_layers_is_read_in_time(tmp_path: Path) -> None:
+    # Anything quadratic in the number of layers shows here: minutes instead of seconds in a file of the largest size.
+    neuron = Neuron(theta=np.array(1.0), v0=np.array(0.5))
+    layers: list[Layer] = []
+    for i in range(200):
+        source = layers[-1].name if layers else "input"
+        layers.append(Linear(name=f"fc{i}", inputs=(source,), weight=np.ones((1, 1)), bias=np.zeros(1)))
+        layers.append(Spiking(name=f"if{i}", inputs=(f"fc{i}",), neuron=neuron))
+    layers.append(Linear(name="out", inputs=("if199",), weight=np.ones((1, 1)), bias=np.zeros(1)))
+    network = Network(name="deep", input=InputSpec(shape=(1, 1, 1)), layers=tuple(layers))
+    save(tmp_path / "deep.h5", network)
+    assert_same(load(tmp_path / "deep.h5").network, network)
+
+
+def test_more_objects_than_a_reader_takes_are_refused_on_save_and_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tiny_bytes()
+    monkeypatch.setattr("refsim.formats.encode.MAX_OBJECTS", 20)
+    with pytest.raises(FormatError, match="/: 26 groups and datasets, a weight file holds at most 20"):
+        save(tmp_path / "net.h5", tiny_network())
+    monkeypatch.setattr("refsim.formats.policy.MAX_OBJECTS", 20)
+    with pytest.raises(FormatError, match=r"net\.h5:/layers.*: more than 20 objects"):
+        load_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ({f"k{i}": "v" for i in range(80)}, "/: 83 attributes, at most 63 can be stored"),
+        ({"log": "x" * 70_000}, "/: attribute log is longer than 65536 bytes"),
+    ],
+    ids=["many", "long"],
+)
+def test_metadata_that_no_reader_takes_is_refused_on_save(tmp_path: Path, metadata: dict[str, str], says: str) -> None:
+    network = tiny_network()
+    with pytest.raises(FormatError, match=says):
+        save(tmp_path / "net.h5", Network(name="x", input=network.input, layers=network.layers, metadata=metadata))
+
+
+def test_weights_of_a_type_that_is_not_stored_are_refused_on_save(tmp_path: Path) -> None:
+    network = tiny_network()
+    layers = (*network.layers[:-1], replace(network.layers[-1], weight=np.ones((4, 12), dtype=np.uint8)))
+    with pytest.raises(FormatError, match="/layers/fc/weight: expected elements of type f2 or f4 or f8"):
+        save(tmp_path / "net.h5", replace(network, layers=layers))
+    assert not list(tmp_path.iterdir())
+
+
+def test_space_padded_class_names_are_read_without_the_spaces() -> None:
+    def repad(file: h5py.File) -> None:
+        padded = np.array([name.encode().ljust(20) for name in tiny_network().classes])
+        del file["classes"]
+        kind = h5py.h5t.C_S1.copy()
+        kind.set_size(20)
+        kind.set_strpad(h5py.h5t.STR_SPACEPAD)
+        created = h5py.h5d.create(file.id, b"classes", kind, h5py.h5s.create_simple((4,)))
+        created.write(h5py.h5s.ALL, h5py.h5s.ALL, padded, mtype=kind)
+
+    assert load_bytes(edited(repad)).network.classes == tiny_network().classes
+
+
+def test_a_caller_with_tighter_limits_of_its_own_can_load(tiny: Path) -> None:
+    script = (
+        "import resource, sys; from refsim.formats.hdf5 import load;"
+        "resource.setrlimit(resource.RLIMIT_CPU, (9, 9)); resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64));"
+        "print(load(sys.argv[1]).network.name)"
+    )
+    result = subprocess.run([sys.executable, "-c", script, tiny], check=True, capture_output=True, text=True)
+    assert result.stdout == "tiny\n"
+
+
+def test_a_reader_that_needs_too_much_memory_is_stopped(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    boot = (
+        "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from refsim.formats import child, policy;"
+        "policy.walk = lambda *_: bytearray(1 << 30); child.main(int(sys.argv[2]), sys.argv[3])"
+    )
+    monkeypatch.setattr(reader, "_BOOT", boot)
+    with pytest.raises(FormatError, match="needs more memory than a file of its size can justify"):
+        load(tiny)
+
+
+def test_a_reader_that_opens_a_file_is_stopped(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    boot = (
+        "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from refsim.formats import child, policy;"
+        "policy.walk = lambda *_: open('/etc/passwd').read(); child.main(int(sys.argv[2]), sys.argv[3])"
+    )
+    monkeypatch.setattr(reader, "_BOOT", boot)
+    with pytest.raises(FormatError, match="the reader process failed with status 1"):
+        load(tiny)

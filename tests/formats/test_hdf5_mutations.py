@@ -17,8 +17,9 @@ from refsim.formats.content import Node
 from refsim.formats.hdf5 import load
 from refsim.formats.writer import to_bytes
 
-from .mutations import MUTATIONS, Mutation, edited, sealed, write
-from .support import assert_same, in_process, load_bytes, tiny_network, tiny_tree
+from .mutations import MUTATIONS, Mutation, write
+from .mutations.sealed import sealed
+from .support import assert_same, edited, in_process, load_bytes, tiny_network, tiny_tree
 
 ids = [mutation.name.encode("unicode_escape").decode() for mutation in MUTATIONS]
 

@@ -83,7 +83,7 @@ def random_resnet(rng: np.random.Generator, depths: list[int], widths: list[int]
 class Source:
     """The state dict as float64, with the operations of the source network."""
 
-    def __init__(self, state: State, L: int, eps: float = 1e-5) -> None:
+    def __init__(self, state: State, L: int | None, eps: float = 1e-5) -> None:
         self.state = {key: value.astype(np.float64) for key, value in state.items()}
         self.L = L
         self.eps = eps
@@ -110,6 +110,9 @@ class Source:
         return self.out[name]
 
     def qcfs(self, name: str, z: Any) -> Any:
+        if self.L is None:
+            self.out[name] = np.maximum(z, 0)
+            return self.out[name]
         lambda_ = float(self.state[f"{name}.thresh"][0])
         self.out[name] = np.floor(np.clip(z / lambda_, 0, 1) * self.L + 0.5) / self.L * lambda_
         return self.out[name]
@@ -121,11 +124,28 @@ class Source:
         return (x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]) / 4
 
 
-def evaluate_vgg(
-    state: State, x: np.ndarray, stages: list[list[int]], head: list[int], L: int
-) -> dict[str, np.ndarray]:
-    net = Source(state, L)
-    bn = "layer1.1.running_var" in state
+class SpikingSource(Source):
+    """The same network with the official code's neurons in place of its activations, one time step at a call.
+
+    v(0) = lambda / 2; a neuron whose potential reaches lambda emits lambda and loses it. `spikes` holds every step.
+    """
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state, None)
+        self.v: dict[str, np.ndarray] = {}
+        self.spikes: dict[str, list[np.ndarray]] = {}
+
+    def qcfs(self, name: str, z: Any) -> Any:
+        lambda_ = float(self.state[f"{name}.thresh"][0])
+        v = self.v.get(name, np.full(z.shape, lambda_ / 2)) + z
+        spike = v >= lambda_
+        self.v[name] = np.where(spike, v - lambda_, v)
+        self.spikes.setdefault(name, []).append(spike)
+        return spike * lambda_
+
+
+def evaluate_vgg(net: Source, x: np.ndarray, stages: list[list[int]], head: list[int]) -> dict[str, np.ndarray]:
+    bn = "layer1.1.running_var" in net.state
     for number, widths in enumerate(stages, start=1):
         for i in range(len(widths)):
             at = i * (3 + bn)
@@ -139,8 +159,7 @@ def evaluate_vgg(
     return net.out
 
 
-def evaluate_resnet(state: State, x: np.ndarray, depths: list[int], L: int) -> dict[str, np.ndarray]:
-    net = Source(state, L)
+def evaluate_resnet(net: Source, x: np.ndarray, depths: list[int]) -> dict[str, np.ndarray]:
     x = net.qcfs("conv1.2", net.conv("conv1.0", x, bn="conv1.1"))
     for stage, depth in enumerate(depths, start=2):
         for number in range(depth):
@@ -149,9 +168,45 @@ def evaluate_resnet(state: State, x: np.ndarray, depths: list[int], L: int) -> d
             inner = net.conv(f"{block}.residual_function.0", x, stride, f"{block}.residual_function.1")
             inner = net.qcfs(f"{block}.residual_function.2", inner)
             inner = net.conv(f"{block}.residual_function.3", inner, bn=f"{block}.residual_function.4")
-            if f"{block}.shortcut.0.weight" in state:
+            if f"{block}.shortcut.0.weight" in net.state:
                 x = net.conv(f"{block}.shortcut.0", x, stride, f"{block}.shortcut.1")
             net.out[f"{block}.add"] = inner + x
             x = net.qcfs(f"{block}.act", inner + x)
     net.linear("fc", x.mean((2, 3)))
+    return net.out
+
+
+def random_resnet_cifar(rng: np.random.Generator, depth: int, widths: list[int]) -> State:
+    """The public ReLU ResNet: no thresholds, no names for activations, shortcuts without parameters."""
+    state: State = {}
+    _conv(rng, state, "conv1", widths[0], 3, 3, False)
+    _bn(rng, state, "bn1", widths[0])
+    into = widths[0]
+    for stage, out in enumerate(widths, start=1):
+        for number in range(depth):
+            block = f"layer{stage}.{number}"
+            for at, source in ((1, into), (2, out)):
+                _conv(rng, state, f"{block}.conv{at}", out, source, 3, False)
+                _bn(rng, state, f"{block}.bn{at}", out)
+            into = out
+    state["linear.weight"] = rng.normal(size=(5, into)).astype(np.float32)
+    state["linear.bias"] = rng.normal(size=5).astype(np.float32)
+    return state
+
+
+def evaluate_resnet_cifar(state: State, x: np.ndarray, depth: int) -> dict[str, np.ndarray]:
+    net = Source(state, None)
+    x = net.qcfs("act", net.conv("conv1", x, bn="bn1"))
+    for stage in (1, 2, 3):
+        for number in range(depth):
+            block = f"layer{stage}.{number}"
+            stride = 2 if stage > 1 and number == 0 else 1
+            inner = net.qcfs(f"{block}.act1", net.conv(f"{block}.conv1", x, stride, f"{block}.bn1"))
+            inner = net.conv(f"{block}.conv2", inner, bn=f"{block}.bn2")
+            if stride == 2:  # as in the public code: every second pixel, channels padded on both sides
+                quarter = inner.shape[1] // 4
+                x = np.pad(x[:, :, ::2, ::2], ((0, 0), (quarter, quarter), (0, 0), (0, 0)))
+            net.out[f"{block}.add"] = inner + x
+            x = net.qcfs(f"{block}.act2", inner + x)
+    net.linear("linear", x.mean((2, 3)))
     return net.out

@@ -12,7 +12,7 @@ from refsim.importers.architectures import to_network
 from refsim.importers.checkpoint import Checkpoint
 from refsim.importers.options import ImportOptions
 from refsim.model import AvgPool2d, Conv2d
-from refsim.reference.network import forward
+from refsim.reference.network import forward, simulate
 
 L = 4
 STAGES = [[4, 5], [6], [3, 7]]
@@ -44,14 +44,14 @@ def test_a_vgg_computes_in_every_layer_what_its_source_computes(bn, head):
     state = sources.random_vgg(rng(), STAGES, side=16, head=head, bn=bn)
     network = network_of(state, pool="avg")
     x = rng(2).normal(size=(3, 3, 16, 16))
-    assert_computes(network, sources.evaluate_vgg(state, x, STAGES, head, L), x)
+    assert_computes(network, sources.evaluate_vgg(sources.Source(state, L), x, STAGES, head), x)
 
 
 def test_a_resnet_computes_in_every_layer_what_its_source_computes():
     state = sources.random_resnet(rng(), [2, 2, 1], [4, 6, 8])
     network = network_of(state)
     x = rng(2).normal(size=(2, 3, 16, 16))
-    assert_computes(network, sources.evaluate_resnet(state, x, [2, 2, 1], L), x)
+    assert_computes(network, sources.evaluate_resnet(sources.Source(state, L), x, [2, 2, 1]), x)
 
 
 def test_an_image_of_odd_halves_loses_its_last_row_as_in_the_source():
@@ -59,7 +59,30 @@ def test_an_image_of_odd_halves_loses_its_last_row_as_in_the_source():
     network = network_of(state, usual_shape=(1, 28, 28))
     assert network.shapes["layer3.pool"] == (6, 3, 3)
     x = rng(2).normal(size=(2, 1, 28, 28))
-    assert_computes(network, sources.evaluate_vgg(state, x, [[4], [5], [6]], [10], L), x)
+    assert_computes(network, sources.evaluate_vgg(sources.Source(state, L), x, [[4], [5], [6]], [10]), x)
+
+
+def assert_spikes(network, source, logits, x, T):
+    actual = simulate(network, x, T)
+    assert set(actual.spikes) == set(source.spikes)
+    for name, expected in source.spikes.items():
+        np.testing.assert_array_equal(actual.spikes[name], np.stack(expected), err_msg=name)
+        np.testing.assert_allclose(actual.v[name], source.v[name], rtol=0, atol=1e-9, err_msg=name)
+        assert 0 < np.mean(expected) < 1, f"{name} says nothing"
+    np.testing.assert_allclose(actual.logits, np.stack(logits), rtol=0, atol=1e-9)
+
+
+def test_every_spike_and_potential_is_that_of_the_source_with_its_neurons():
+    T = 6
+    state = sources.random_vgg(rng(), STAGES, side=16, head=[9, 5])
+    x = rng(2).normal(size=(2, 3, 16, 16))
+    source = sources.SpikingSource(state)
+    logits = [sources.evaluate_vgg(source, x, STAGES, [9, 5])["classifier.4"] for _ in range(T)]
+    assert_spikes(network_of(state), source, logits, x, T)
+    state = sources.random_resnet(rng(), [2, 1, 1], [4, 6, 8])
+    source = sources.SpikingSource(state)
+    logits = [sources.evaluate_resnet(source, x, [2, 1, 1])["fc"] for _ in range(T)]
+    assert_spikes(network_of(state), source, logits, x, T)
 
 
 def test_batch_normalisation_is_folded_in_float64_and_weights_stay_as_trained():
@@ -236,6 +259,12 @@ def test_a_gap_where_a_module_without_parameters_could_be_is_refused():
     }
     with pytest.raises(FormatError, match=r"layer1\.6 is not the Conv2d expected at layer1\.3; layers without param"):
         network_of(moved)
+    state = sources.random_vgg(rng(), [[4]], side=16, head=[6, 5])
+    moved = {key.replace("classifier.4", "classifier.5"): value for key, value in state.items()}
+    with pytest.raises(
+        FormatError, match=r"classifier\.5 is not the Linear expected at classifier\.3 or classifier\.4"
+    ):
+        network_of(moved)
 
 
 def test_a_vgg_without_normalisation_could_have_max_pooling_so_the_user_is_asked():
@@ -296,14 +325,44 @@ def test_weights_that_are_not_finite_are_refused():
 
 def test_a_network_without_thresholds_and_foreign_keys_say_what_is_expected():
     state = sources.random_vgg(rng(), STAGES, side=16, head=[5])
-    with pytest.raises(FormatError, match="without trained thresholds"):
+    with pytest.raises(UsageError, match=r"a ReLU network without thresholds .* --calibrate DATA"):
         network_of({key: value for key, value in state.items() if not key.endswith("thresh")})
+    with pytest.raises(UsageError, match="thresholds of this network are trained; --calibrate is for ReLU networks"):
+        network_of(state, choice=NeuronChoice(L=None))
     with pytest.raises(FormatError, match=r"the keys \('features\.0\.weight', \.\.\.\) follow no layout refsim knows"):
         network_of({"features.0.weight": np.ones(3)})
     with pytest.raises(FormatError, match="do not follow the resnet layout"):
         network_of(state, arch="resnet")
     with pytest.raises(FormatError, match=r"'layer1\.0\.weight' holds bool, not numbers"):
         network_of({**state, "layer1.0.weight": state["layer1.0.weight"] > 0})
+
+
+# -- ReLU --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", [[5], [9, 8, 5]])
+def test_a_relu_vgg_computes_what_its_source_computes(head):
+    state = sources.random_vgg(rng(), STAGES, side=16, head=head)
+    state = {key: value for key, value in state.items() if not key.endswith("thresh")}
+    with pytest.raises(UsageError, match="a VGG with ReLU; the official code trains it with max pooling"):
+        network_of(state, choice=NeuronChoice(L=None))
+    network = network_of(state, choice=NeuronChoice(L=None), pool="avg")
+    x = rng(2).normal(size=(3, 3, 16, 16))
+    assert_computes(network, sources.evaluate_vgg(sources.Source(state, None), x, STAGES, head), x)
+    assert network.metadata["method"] == "relu"
+    assert [layer.name for layer in network.spiking][:3] == ["layer1.2", "layer1.6", "layer2.2"]
+
+
+def test_a_relu_resnet_for_cifar_computes_what_its_source_computes():
+    state = sources.random_resnet_cifar(rng(), depth=2, widths=[4, 8, 16])
+    network = network_of(state, choice=NeuronChoice(L=None))
+    assert network.metadata["architecture"].startswith("ResNet-14, option-A shortcuts")
+    x = rng(2).normal(size=(2, 3, 16, 16))
+    assert_computes(network, sources.evaluate_resnet_cifar(state, x, depth=2), x)
+    with pytest.raises(FormatError, match=r"'layer1\.0\.bn1\.bias' is missing"):
+        network_of(changed(state, layer1__0__bn1__bias=None), choice=NeuronChoice(L=None))
+    with pytest.raises(FormatError, match="expected as many blocks in layer1, layer2 and layer3"):
+        network_of(changed(state, layer2__1=None), choice=NeuronChoice(L=None))
 
 
 # -- against PyTorch ---------------------------------------------------------------------------------------
