@@ -23,6 +23,7 @@ type; on float64 the identities hold up to rounding, on `Fraction` and on dyadic
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,7 @@ def split(S: Array, N: NDArray[np.int64], v: Array, theta: Array, T: int) -> Loc
     """
     # Never floor((S + v0) / theta): where potentials meet thresholds it contradicts the simulated count in a
     # third of the cases, even for a constant current, because S and v were rounded differently.
-    level = np.clip(N + np.floor_divide(v, theta), 0, T).astype(np.int64)
+    level = np.clip(N + _floor_of_quotient(v, theta), 0, T).astype(np.int64)
     zbar = S / T
     clipped = np.minimum(np.maximum(zbar, 0), theta)
     k = N - level
@@ -134,6 +135,18 @@ def split(S: Array, N: NDArray[np.int64], v: Array, theta: Array, T: int) -> Loc
     )
 
 
+def _floor_of_quotient(v: Array, theta: Array) -> Array:
+    """floor(v / theta) of the exact quotient: `np.floor_divide`, which takes forty times as long on floats."""
+    if v.dtype == object:
+        return np.asarray(np.floor_divide(v, theta))
+    quotient = v / theta
+    floor = np.floor(quotient)
+    # Rounding to nearest is monotone and keeps integers: only a quotient rounded to an integer can have passed it.
+    unsure = np.nonzero(floor == quotient)
+    floor[unsure] = np.floor_divide(v[unsure], np.broadcast_to(theta, v.shape)[unsure])
+    return np.asarray(floor)
+
+
 def against(errors: LocalErrors, z: Array, theta: Array, T: int, activation: Activation) -> AnnErrors:
     """Compare a layer with the ANN's activation at its weighted input z (B, *shape).
 
@@ -146,19 +159,29 @@ def against(errors: LocalErrors, z: Array, theta: Array, T: int, activation: Act
     """
     if activation.L == 0:
         raise UsageError("the file does not say L, the ANN's quantization steps; convert again with --L")
-    if activation.L is None:
-        expected, actual = relu(z), relu(errors.zbar)
-    else:
-        # lambda and shift are float64; in exact arithmetic they must become the number type of z.
-        number = type(np.asarray(z).flat[0]) if np.asarray(z).dtype == object else np.float64
-        lambda_, shift = number(activation.lambda_), number(activation.shift)
-        expected, actual = (qcfs(each, lambda_, activation.L, shift) for each in (z, errors.zbar))
+    expected, actual = (_activate(each, activation) for each in (z, errors.zbar))
     return AnnErrors(
         quantization=theta * errors.level / T - actual,
         unevenness=errors.unevenness,
         propagated=actual - expected,
         total=errors.phi - expected,
     )
+
+
+def _activate(z: Array, activation: Activation) -> Array:
+    """What the ANN makes of z; on floats the operations of `reference.activations.qcfs` in their order."""
+    if activation.L is None:
+        return relu(z)
+    if z.dtype == object:
+        # lambda and shift are float64, and a float would turn every Fraction it meets into a float.
+        return qcfs(z, Fraction(activation.lambda_), activation.L, Fraction(activation.shift))
+    level = np.clip(z / activation.lambda_, 0, 1)
+    level *= activation.L
+    level += activation.shift
+    np.floor(level, out=level)
+    level /= activation.L
+    level *= activation.lambda_
+    return level
 
 
 def over_neurons(value: Array, shape: tuple[int, ...]) -> Array:

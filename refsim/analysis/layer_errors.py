@@ -21,7 +21,7 @@ Counts = NDArray[np.int64]
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 LOCAL = ("clipping", "quantization", "unevenness", "local")
-AGAINST_ANN = ("quantization", "unevenness", "propagated", "total")
+AGAINST_ANN = ("quantization", "propagated", "total")
 
 CHUNK = 2**15
 """Neurons looked at together: their intermediate arrays stay in cache."""
@@ -115,7 +115,7 @@ class ErrorAccumulator:
         self._bins = grid * -(-1024 // grid) if grid <= 2**13 else 2**13
         self._parts: dict[tuple[str, str], Distribution] = {}
         self._potential = Distribution(self._bins)
-        self._residual: Moments | None = None
+        self._residual = Moments()
         self._k: Counts = np.zeros(3 * T + 1, dtype=np.int64)
         self._silent: Counts = np.zeros(self.shape, dtype=np.int64)
         self._saturated: Counts = np.zeros(self.shape, dtype=np.int64)
@@ -151,9 +151,8 @@ class ErrorAccumulator:
         self._k += np.bincount(errors.k.ravel() + 2 * self.T, minlength=3 * self.T + 1)
         self._silent += (spikes.max(axis=0) <= 0).sum(axis=0)
         self._saturated += (N == self.T).sum(axis=0)
-        potential = v / self.theta
-        self._potential.add(potential.reshape(len(v), -1))
-        self._outside += (int((potential < 0).sum()), int((v >= self.theta).sum()))
+        self._potential.add((v / self.theta).reshape(len(v), -1))
+        self._outside += (int((v < 0).sum()), int((v >= self.theta).sum()))
         for key in LOCAL:
             self._put("relu", key, getattr(errors, key))
         if z is not None:
@@ -168,27 +167,27 @@ class ErrorAccumulator:
             found = against(errors, z, self.theta, self.T, self.activation)
             for key in AGAINST_ANN:
                 self._put("qcfs", key, getattr(found, key))
-        if self._residual is None:
-            self._residual = Moments()
         self._residual.add(found.total.reshape(len(z), -1))
 
     def _put(self, against_what: str, key: str, values: Array) -> None:
         values = values / self.theta
         rows = values.reshape(len(values), -1)
-        self._parts.setdefault((against_what, key), Distribution(self._bins)).add(rows)
+        self._part((against_what, key)).add(rows)
         if self._per_channel:
             by_channel = values.reshape(*values.shape[:2], -1).sum(axis=2)
             self._channel_rows.setdefault(f"{against_what}_{key}", []).append(by_channel)
 
+    def _part(self, key: tuple[str, str]) -> Distribution:
+        if key not in self._parts:
+            self._parts[key] = Distribution(self._bins)
+        return self._parts[key]
+
     def merge(self, other: ErrorAccumulator) -> None:
         """Take in what another accumulator of the same layer has seen."""
         for key, part in other._parts.items():
-            self._parts.setdefault(key, Distribution(self._bins)).merge(part)
+            self._part(key).merge(part)
         self._potential.merge(other._potential)
-        if other._residual is not None:
-            if self._residual is None:
-                self._residual = Moments()
-            self._residual.merge(other._residual)
+        self._residual.merge(other._residual)
         self._k += other._k
         self._silent += other._silent
         self._saturated += other._saturated
@@ -221,6 +220,9 @@ class ErrorAccumulator:
             name: {key: summarize(part) for (what, key), part in self._parts.items() if what == name}
             for name in ("relu", "qcfs")
         }
+        if parts["qcfs"]:
+            # The same in both splits.
+            parts["qcfs"]["unevenness"] = parts["relu"]["unevenness"]
         return LayerErrors(
             name=self.layer.name,
             T=self.T,
@@ -236,7 +238,7 @@ class ErrorAccumulator:
             potential=summarize(self._potential),
             n_below=int(self._outside[0]),
             n_above=int(self._outside[1]),
-            residual=describe_residual(self._residual) if self._residual is not None else None,
+            residual=describe_residual(self._residual) if self._residual.n else None,
             channels={key: total / n_per_channel for key, total in self._channel_sums.items()},
         )
 

@@ -40,6 +40,8 @@ def layer_macs(layer: Layer, shape: tuple[int, ...]) -> Macs:
 
 def _existing_taps(layer: Conv2d, axis: int, n_in: int, n_out: int, n_kernel: int) -> int:
     """Pairs of an output position and a kernel tap that lies inside the input, along one axis."""
-    start = np.arange(n_out)[:, None] * layer.stride[axis] - layer.padding[axis]
-    position = start + np.arange(n_kernel) * layer.dilation[axis]
-    return int(((position >= 0) & (position < n_in)).sum())
+    # By tap, not by pair: the pairs of a large kernel on a large plane would not fit into memory.
+    offset = np.arange(n_kernel) * layer.dilation[axis] - layer.padding[axis]
+    first = np.maximum(0, -(offset // layer.stride[axis]))
+    last = np.minimum(n_out - 1, (n_in - 1 - offset) // layer.stride[axis])
+    return int(np.maximum(0, last - first + 1).sum())

@@ -43,21 +43,31 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
 
 
 class Moments:
-    """Running mean, spread, skewness and kurtosis of a quantity, from power sums kept per image.
+    """Running mean and spread of a quantity, and with four powers its skewness and kurtosis, from sums per image.
 
     The sums of one image do not depend on its batch, and the sum over images is correctly rounded (`math.fsum`):
     every moment is the same to the last bit for any batch size and any order of batches.
+
+    Parameters
+    ----------
+    powers
+        Highest power that is summed, 2 to 4.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, powers: int = 4) -> None:
         self.n = 0
+        self._powers = powers
         self._rows: list[Array] = []
 
     def add(self, values: Array) -> None:
         """Take in one batch, values (B, n) float64."""
-        squares = values * values
-        powers = (values, squares, squares * values, squares * squares)
-        self._rows.append(np.stack([power.sum(axis=1) for power in powers], axis=1))
+        rows = np.empty((len(values), self._powers))
+        power = values
+        for i in range(self._powers):
+            rows[:, i] = power.sum(axis=1)
+            if i + 1 < self._powers:
+                power = power * values
+        self._rows.append(rows)
         self.n += values.size
 
     def merge(self, other: Moments) -> None:
@@ -99,7 +109,7 @@ class Moments:
 
 
 class Distribution(Moments):
-    """Moments, extremes and a fixed histogram of a quantity; quantiles come from the histogram.
+    """Mean, RMS, extremes and a fixed histogram of a quantity; quantiles come from the histogram.
 
     Parameters
     ----------
@@ -111,7 +121,7 @@ class Distribution(Moments):
     """
 
     def __init__(self, bins_per_unit: int, limit: int = 2) -> None:
-        super().__init__()
+        super().__init__(powers=2)
         self.bins_per_unit = bins_per_unit
         self.edge = limit * bins_per_unit
         self.histogram: NDArray[np.int64] = np.zeros(2 * self.edge + 1, dtype=np.int64)
@@ -121,11 +131,17 @@ class Distribution(Moments):
     def add(self, values: Array) -> None:
         """Take in one batch, values (B, n) float64."""
         super().add(values)
-        if values.size:
-            place = np.clip(np.rint(values * self.bins_per_unit), -self.edge, self.edge)
-            self.histogram += np.bincount(place.ravel().astype(np.int64) + self.edge, minlength=len(self.histogram))
-            self.minimum = min(self.minimum, float(values.min()))
-            self.maximum = max(self.maximum, float(values.max()))
+        if not values.size:
+            return
+        low, high = float(values.min()), float(values.max())
+        place = values * self.bins_per_unit
+        if not -self.edge < low * self.bins_per_unit <= high * self.bins_per_unit < self.edge:
+            np.clip(place, -self.edge, self.edge, out=place)
+        np.rint(place, out=place)
+        place += self.edge
+        self.histogram += np.bincount(place.ravel().astype(np.intp), minlength=len(self.histogram))
+        self.minimum = min(self.minimum, low)
+        self.maximum = max(self.maximum, high)
 
     def merge(self, other: Moments) -> None:
         """Take in what another distribution with the same bins has seen."""

@@ -33,7 +33,7 @@ def qcfs(z: Array, lambda_: Any, L: int, shift: Any = 0.5) -> Array:
     """
     level = np.clip(z / lambda_, 0, 1) * L + shift
     level = level - level % 1  # floor, of numbers >= 0, without leaving the number type
-    return np.asarray(np.minimum(level / L, 1) * lambda_)
+    return np.asarray(level / L * lambda_)
 
 
 def nq(z: Array, lambda_: Any, L: int, noise: Array, shift: Any = 0.5) -> Array:

@@ -91,9 +91,9 @@ def test_dual_counts_more_than_if_behind_an_inhibitory_synapse():
     assert counts == {"if": [[4, 5], [0]], "dual": [[3, 5], [1]]}
 
 
-@given(data=st.data(), neuron=dual_neurons())
+@given(data=st.data(), neuron=dual_neurons(v0_low=-2))
 def test_dual_has_no_unevenness_whatever_the_timing_when_no_current_exceeds_theta(data, neuron):
-    """|u| <= theta, 0 <= v(0) < theta: N(t) = max(0, floor((S(t) + v(0)) / theta)) at every t.
+    """|u| <= theta, v(0) < theta: N(t) = max(0, floor((S(t) + v(0)) / theta)) at every t.
 
     The one exception, a spike too many, lasts while theta_neg < v(t) < 0. ECL states the conclusion (Sec. 3.3)
     without the condition.
