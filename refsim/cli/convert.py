@@ -76,6 +76,13 @@ def _classes(value: str | None, preset: Preset | None) -> tuple[str, ...]:
     help="Embed test images of this data set.",
 )
 @click.option("--n-samples", type=click.IntRange(1), default=500, help="How many, equally many of each class.")
+@click.option(
+    "--golden",
+    type=click.IntRange(0),
+    default=10,
+    metavar="N",
+    help="Simulate N of the samples, IF and dual, T=4, and store the results for `refsim verify`.",
+)
 @click.option("--pad", is_flag=True, help="Put black around samples smaller than the network's input.")
 @click.option("--name", help="Name of the network.  [default: the file's]")
 @click.option("--neuron", type=click.Choice(["if", "dual"]), default="if", help="Neuron the file asks for.")
@@ -123,7 +130,7 @@ def convert(source: Path, output: Path, preset: str | None, **options: Any) -> N
     samples = None
     if options["samples"] is not None:
         samples = _samples(options["samples"], options["n_samples"], options["pad"], network)
-    digest = save(output, network, samples=samples)
+    digest = save(output, network, samples=samples, golden=_golden(network, samples, options["golden"]))
     if options["L"] is None and options["calibrate"] is None:
         click.echo(
             "refsim: warning: without --L the file says L=0 (unknown): it simulates, but the ANN itself and the errors "
@@ -215,3 +222,16 @@ def _samples(path: Path, n: int, pad: bool, network: Any) -> Any:
         raise UsageError(f"{path}: samples must be uint8 images with labels")
     rows = data.balanced(n)
     return Samples(images=data.images[rows], labels=data.labels[rows])
+
+
+def _golden(network: Any, samples: Any, n: int) -> list[Any]:
+    """What the network does on its first n samples, with either neuron."""
+    if samples is None or n == 0:
+        return []
+    from refsim.cli.progress import note_compilation
+    from refsim.formats.parts import Samples
+    from refsim.golden import record_golden
+
+    note_compilation(quiet=False)
+    first = Samples(images=samples.images[:n], labels=samples.labels[:n])
+    return [record_golden(network, first, kind, 4) for kind in ("if", "dual")]

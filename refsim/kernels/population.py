@@ -178,4 +178,4 @@ def run_activation(tiles, synapses, events, lambda_, L, shift, z_out, a_out):  #
                             a_out[b, y, x, first + k] = max(z, zero)
                         else:
                             level = number(floor(min(max(z / lambda_, zero), one) * steps + shift))
-                            a_out[b, y, x, first + k] = min(level / steps, one) * lambda_
+                            a_out[b, y, x, first + k] = level / steps * lambda_
