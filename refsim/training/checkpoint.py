@@ -1,0 +1,66 @@
+"""Checkpoints that survive a kill at any moment: written beside, synced, then renamed over the old one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from refsim.errors import FormatError
+
+
+def save_atomically(content: dict[str, Any], path: Path) -> None:
+    """Write `content` so that `path` holds the old file or the new one, never a part."""
+    beside = path.with_name(path.name + ".tmp")
+    with beside.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # otherwise the rename itself may be lost with the power
+    finally:
+        os.close(folder)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; only tensors and plain Python values are accepted, nothing is executed."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
+        raise FormatError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})") from error
+    if not isinstance(content, dict):
+        raise FormatError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
+    return content
+
+
+def warm_start(model: torch.nn.Module, path: Path, *, readout: bool) -> list[str]:
+    """Copy what fits from a checkpoint in the official key layout into `model`; return the keys left alone.
+
+    A first convolution trained on RGB images is summed over its input channels where the model reads grey
+    ones: that is what it would compute on a grey image repeated three times.
+
+    Parameters
+    ----------
+    readout
+        Also copy the last linear layers (`classifier.*`, `fc.*`), which belong to the old classes.
+    """
+    source = load(path)
+    source = source.get("state_dict", source)
+    target = model.state_dict()
+    for key, value in target.items():
+        if not readout and key.startswith(("classifier.", "fc.")):
+            continue
+        found = source.get(key)
+        if found is None:
+            continue
+        if found.ndim == 4 and found.shape[1] == 3 and value.shape[1] == 1:
+            found = found.sum(1, keepdim=True)
+        if found.shape == value.shape:
+            target[key] = found.to(value.dtype)
+            source[key] = None
+    model.load_state_dict(target)
+    return [key for key in target if source.get(key, 0) is not None]

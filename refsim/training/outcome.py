@@ -1,0 +1,119 @@
+"""The end of training: a checkpoint in the official key layout, a summary, and the weight file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from refsim import __version__
+from refsim.convert import NeuronChoice
+from refsim.errors import UsageError
+from refsim.formats.hdf5 import Samples, save
+from refsim.importers.architectures import to_network
+from refsim.importers.checkpoint import load_checkpoint
+from refsim.importers.options import ImportOptions
+from refsim.model import Network
+from refsim.training import checkpoint
+from refsim.training.activations import QCF
+from refsim.training.data import Data
+from refsim.training.loop import Training
+from refsim.training.recipe import Recipe
+
+
+def finish(training: Training, command: str, *, half: bool = False) -> dict[str, Any]:
+    """Score the test set; write `weights.pth` and `summary.json` into the folder of the run.
+
+    Parameters
+    ----------
+    command
+        The command line of the run, for its provenance.
+    half
+        Round the weights of convolutions and linear layers to float16, before anything is scored: what is
+        written is then the network that was scored, at half the size.
+    """
+    state = dict(training.model.state_dict())
+    if half:
+        state = {key: value.half() if value.ndim > 1 else value for key, value in state.items()}
+        training.model.load_state_dict(state)
+    checkpoint.save_atomically(state, training.folder / "weights.pth")
+    recipe = training.recipe
+    summary = {
+        "command": command,
+        "recipe": {**recipe.plain(), "init": Path(recipe.init).name},
+        "init_sha256": hashlib.sha256(Path(recipe.init).read_bytes()).hexdigest() if recipe.init else "",
+        "torch": torch.__version__,
+        # Of the very network that is written: the last epoch was trained with the delta measured one epoch before.
+        "delta": training.measure_delta() if recipe.activation == "nq" else {},
+        "test": training.score_test(),
+        "history": training.history,
+    }
+    (training.folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    return summary
+
+
+def write_weight_file(path: Path, weights: Path, recipe: Recipe, data: Data, summary: dict[str, Any]) -> str:
+    """Convert `weights.pth` of a run as `refsim convert` would; add samples and provenance.
+
+    Returns
+    -------
+    The content digest of the file.
+
+    Raises
+    ------
+    UsageError
+        Plain ReLU networks have no thresholds to convert with.
+    """
+    if recipe.activation == "relu":
+        raise UsageError("a ReLU network has no trained thresholds; calibrate them when converting weights.pth")
+    quantized = recipe.activation != "tcl"
+    shift = QCF.shift if recipe.activation == "qcf" else 0.5
+    network = to_network(
+        load_checkpoint(weights),
+        ImportOptions(
+            choice=NeuronChoice(L=recipe.L if quantized else 0, shift=shift),
+            shape=data.input_shape,
+            mean=data.mean,
+            std=data.std,
+            dataset=data.name,
+        ),
+        name=path.stem,
+        classes=data.classes,
+    )
+    network = replace(
+        _with_delta(network, summary["delta"]), metadata={**network.metadata, **_provenance(recipe, data, summary)}
+    )
+    samples = Samples(images=data.samples.images.permute(0, 2, 3, 1).numpy(), labels=data.samples.labels.numpy())
+    return save(path, network, samples=samples)
+
+
+def _with_delta(network: Network, delta: dict[str, float]) -> Network:
+    """The network with the noise intensity of each layer (NQ) noted beside its activation."""
+    change = {}
+    for layer in network.spiking:
+        activation = layer.neuron.activation
+        if activation is not None and layer.name in delta:
+            change[layer.name] = replace(layer.neuron, activation=replace(activation, delta=delta[layer.name]))
+    return network.with_neurons(change)
+
+
+def _provenance(recipe: Recipe, data: Data, summary: dict[str, Any]) -> dict[str, str]:
+    test = summary["test"]
+    entries = {
+        "created_by": f"refsim {__version__}",
+        "training_command": summary["command"],
+        "training_epochs": str(recipe.epochs),
+        "training_seed": str(recipe.seed),
+        "training_data": f"{data.name}, {len(data.train)} training and {len(data.validation)} validation images",
+        "training_torch": summary["torch"],
+        "ann_accuracy_test": f"{test['ann']:.2f} % of {len(data.test)} test images",
+    }
+    if recipe.activation == "nq":
+        entries["method"] = "nq"
+    if recipe.init:
+        entries["training_started_from"] = f"{Path(recipe.init).name} sha256 {summary['init_sha256']}"
+    return entries
