@@ -108,6 +108,11 @@ class Neuron:
         if np.isneginf(self.theta_neg).all():
             return
         ndim = max(self.theta.ndim, self.theta_neg.ndim)
+        try:
+            np.broadcast_shapes(_align(self.theta, ndim).shape, _align(self.theta_neg, ndim).shape)
+        except ValueError:
+            shapes = f"{self.theta_neg.shape} and {self.theta.shape}"
+            raise NetworkError(f"neuron: theta_neg and theta have shapes that do not fit, {shapes}") from None
         theta, theta_neg = _align(self.theta, ndim), _align(self.negative_threshold, ndim)
         # theta_neg = 0 would fire +1, -1, +1, ... for ever at v = 0 without any input.
         if not ((theta_neg < 0) & (theta_neg >= -theta)).all():

@@ -3,9 +3,11 @@
 from dataclasses import fields
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refsim.model import AvgPool2d, InputSpec, Linear, Network, Neuron, Spiking
 from refsim.plan import compile_network
 from refsim.reference.network import simulate as simulate_reference
 from refsim.simulator import simulate
@@ -85,3 +87,20 @@ def test_spikes_are_counted_by_sign(drawn, T):
         axes = tuple(range(2, spikes.ndim))
         np.testing.assert_array_equal(trace.populations[name].n_pos, (spikes > 0).sum(axis=axes))
         np.testing.assert_array_equal(trace.populations[name].n_neg, (spikes < 0).sum(axis=axes))
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_zero_weights_are_found_beyond_the_first_mask_word(pooled):
+    weight = np.ones((2, 70))
+    weight[:, 64:69] = 0
+    neuron = Neuron(theta=1.0, v0=1.0)  # every neuron fires at the first step
+    pool = [AvgPool2d(name="pool", inputs=("act",), kernel=(1, 1), stride=(1, 1))] if pooled else []
+    layers = (
+        Spiking(name="act", inputs=("input",), neuron=neuron),
+        *pool,
+        Linear(name="out", inputs=("pool" if pooled else "act",), weight=weight, bias=np.zeros(2)),
+    )
+    network = Network(name="words", input=InputSpec(shape=(70, 1, 1)), layers=layers)
+    trace = simulate(compile_network(network, skip_zero_weights=True), np.zeros((1, 70, 1, 1)), 1)
+    assert trace.ops["act", "out"].unit_pos.tolist() == [[130]]
+    assert trace.ops["act", "out"].event_pos.tolist() == [[130]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from refsim.errors import NetworkError, RefsimError, UsageError
-from refsim.model import Activation, Conv2d, InputSpec, Linear, Network, Neuron, Spiking
+from refsim.model import Activation, AvgPool2d, Conv2d, InputSpec, Linear, Network, Neuron, Spiking
 from refsim.plan import compile_network
 from refsim.simulator import forward, simulate
 from refsim.testing import assert_equals_reference
@@ -85,6 +85,48 @@ def test_a_kernel_that_lies_wholly_in_the_padding_leaves_the_bias():
     assert trace.populations["act"].current[0, 0].tolist() == expected.tolist()
     assert trace.nonzero_macs.tolist() == [1]
     assert_equals_reference(network, pixel(1.0), 1)
+
+
+def test_a_pool_passes_negative_sums_and_nothing_where_spikes_cancel():
+    # From v0 = 2, a current of -1 fires +1, -1 and then nothing; a current of 0 fires +1, +1 and then nothing.
+    neuron = Neuron(theta=1.0, v0=2.0, theta_neg=-0.5)
+    layers = (
+        Spiking(name="act", inputs=("input",), neuron=neuron),
+        AvgPool2d(name="pool", inputs=("act",), kernel=(1, 2), stride=(1, 1)),
+        Linear(name="out", inputs=("pool",), weight=[[1.0, 8.0]], bias=[0.0]),
+    )
+    network = Network(name="pooled", input=InputSpec(shape=(1, 1, 3)), layers=layers)
+    trace = simulate(compile_network(network), np.array([-1.0, -1.0, 0.0]).reshape(1, 1, 1, 3), 3)
+    assert trace.logits[:, 0, 0].tolist() == [9.0, -1.0, 0.0]
+    ops = trace.ops["act", "out"]
+    assert [ops.event_pos[:, 0].tolist(), ops.event_neg[:, 0].tolist()] == [[2, 0, 0], [0, 1, 0]]
+    assert [ops.unit_pos[:, 0].tolist(), ops.unit_neg[:, 0].tolist()] == [[4, 1, 0], [0, 3, 0]]
+    assert ops.pool_in[:, 0].tolist() == [4, 4, 0]
+
+
+def test_a_pool_weighs_each_spike_by_the_theta_of_its_neuron():
+    neuron = Neuron(theta=np.array([[[0.5, 0.25], [4.0, 2.0]]]), v0=4.0)
+    layers = (
+        Spiking(name="act", inputs=("input",), neuron=neuron),
+        AvgPool2d(name="pool", inputs=("act",), kernel=(1, 2), stride=(1, 1)),
+        Linear(name="out", inputs=("pool",), weight=[[1.0, 0.0], [0.0, 1.0]], bias=[0.0, 0.0]),
+    )
+    network = Network(name="unequal", input=InputSpec(shape=(1, 2, 2)), layers=layers)
+    trace = simulate(compile_network(network), np.zeros((1, 1, 2, 2)), 1)
+    assert trace.logits[0, 0].tolist() == [0.375, 3.0]
+
+
+@pytest.mark.parametrize(("z", "a"), [(-1.0, 0.0), (0.1875, 0.0), (0.25, 0.5), (1.0, 1.0), (1.75, 2.0), (9.0, 2.0)])
+def test_the_ann_is_a_staircase(z, a):
+    activations = forward(compile_network(chain(2.0), fold=False), pixel(z), record=True)
+    assert (activations.z["act"].tolist(), activations.a["act"].tolist()) == ([[z]], [[a]])
+    assert activations.logits.tolist() == [[3 * a + 0.25]]
+
+
+@pytest.mark.parametrize(("z", "a"), [(-1.0, 0.0), (0.1875, 0.1875), (9.0, 9.0)])
+def test_the_ann_of_relu_has_no_steps(z, a):
+    activations = forward(compile_network(chain(2.0, L=None), fold=False), pixel(z), record=True)
+    assert activations.a["act"].tolist() == [[a]]
 
 
 def test_state_does_not_pass_from_one_image_to_the_next():

@@ -1,5 +1,7 @@
 """The smallest kernels on their own, where a whole network would rarely reach their last bit."""
 
+import operator
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,19 +9,25 @@ from hypothesis import strategies as st
 from numba import njit
 
 from refsim.events import SpikeTrain
-from refsim.kernels import vector
-from refsim.kernels.events import lowest_bit, popcount
-from refsim.kernels.vector import TILE
+from refsim.kernels import lanes as lane_functions
+from refsim.kernels import rows as row_functions
+from refsim.kernels.bits import lowest_bit, popcount
+from refsim.kernels.lanes import TILE
+from refsim.kernels.neuron import Neurons, fire
+from refsim.kernels.rows import STRIDE
+from refsim.reference.neurons import State
+from refsim.reference.neurons import fire as fire_reference
 
 from .effort import examples
 
 WORDS = st.one_of(st.integers(0, 2**64 - 1), st.sampled_from([2**64 - 1, 2**63, 1]))
 
 # As global names of this module: Numba compiles no attribute of a module variable.
-add_rows, add_scaled_rows, pack = vector.add_rows, vector.add_scaled_rows, vector.pack
-
-# The kernels mean to wrap around; NumPy's scalars, which stand in for Numba's, warn of it.
-pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in scalar multiply")
+load, store, splat = lane_functions.load, lane_functions.store, lane_functions.splat
+select, lesser, widen = lane_functions.select, lane_functions.lesser, lane_functions.widen
+to_bits, from_bits = lane_functions.to_bits, lane_functions.from_bits
+add_rows, subtract_rows = row_functions.add_rows, row_functions.subtract_rows
+add_scaled_rows, copy_offset = row_functions.add_scaled_rows, row_functions.copy_offset
 
 
 @examples(300, interpreted=300)
@@ -46,41 +54,70 @@ def test_masks_unpack_to_the_spikes_that_were_packed(c):
 
 
 @njit
-def call_add_rows(weight, tile, rows, n, out):
-    add_rows(weight, tile, rows, n, out)
+def call_add_rows(weight, tile, rows, begin, end, total):
+    store(total, 0, add_rows(weight, tile, rows, begin, end, load(total, 0)))
 
 
 @njit
-def call_add_scaled_rows(weight, tile, rows, factors, n, out):
-    add_scaled_rows(weight, tile, rows, factors, n, out)
+def call_subtract_rows(weight, tile, rows, begin, end, total):
+    store(total, 0, subtract_rows(weight, tile, rows, begin, end, load(total, 0)))
 
 
 @njit
-def call_pack(lanes, start):
-    return pack(lanes, start)
+def call_add_scaled_rows(weight, tile, rows, factors, begin, end, total):
+    store(total, 0, add_scaled_rows(weight, tile, rows, factors, begin, end, load(total, 0)))
+
+
+@njit
+def call_copy_offset(source, begin, end, offset, target, at):
+    copy_offset(source, begin, end, offset, target, at)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("n", [0, 1, 2, 33])
-def test_rows_are_added_in_their_order(dtype, n):
-    rng = np.random.default_rng(n)
+@pytest.mark.parametrize(("begin", "end"), [(0, 0), (0, 1), (3, 5), (2, 35)])
+def test_rows_are_added_in_their_order(dtype, begin, end):
+    rng = np.random.default_rng(end)
     weight = aligned(rng.normal(size=(2, 9, TILE)).astype(dtype))
     rows = rng.integers(0, 9, size=40).astype(np.int32)
     factors = rng.normal(size=40).astype(dtype)
-    plain, scaled = np.full(TILE, 7, dtype), np.full(TILE, 7, dtype)
-    call_add_rows(weight, 1, rows, n, plain)
-    call_add_scaled_rows(weight, 1, rows, factors, n, scaled)
-    for k in range(TILE):
-        total, total_scaled = dtype(0), dtype(0)
-        for i in range(n):
-            total = dtype(total + weight[1, rows[i], k])
-            total_scaled = dtype(total_scaled + dtype(factors[i] * weight[1, rows[i], k]))
-        assert plain[k] == total
-        assert scaled[k] == total_scaled
+    plain, scaled = (rng.normal(size=TILE).astype(dtype) for _ in range(2))
+    expected, expected_scaled = plain.copy(), scaled.copy()
+    call_add_rows(weight, 1, rows, begin, end, plain)
+    call_add_scaled_rows(weight, 1, rows, factors, begin, end, scaled)
+    for i in range(begin, end):
+        expected += weight[1, rows[i]]
+        expected_scaled += factors[i] * weight[1, rows[i]]
+    assert plain.tolist() == expected.tolist()
+    assert scaled.tolist() == expected_scaled.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int16, np.int8])
+def test_rows_of_integers_are_added_and_taken_away_in_32_bits(dtype):
+    rng = np.random.default_rng(0)
+    weight = aligned(rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, size=(2, 9, TILE)).astype(dtype))
+    rows = rng.integers(0, 9, size=40).astype(np.int32)
+    total = rng.integers(-(2**31), 2**31, size=TILE).astype(np.int32)
+    expected = (
+        total + weight[1, rows[3:30]].sum(axis=0, dtype=np.int32) - weight[1, rows[5:9]].sum(axis=0, dtype=np.int32)
+    )
+    call_add_rows(weight, 1, rows, 3, 30, total)
+    call_subtract_rows(weight, 1, rows, 5, 9, total)
+    assert total.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("n", [0, 1, STRIDE - 1, STRIDE, STRIDE + 1, 3 * STRIDE])
+def test_lists_are_copied_with_an_offset_and_nothing_before_is_touched(n):
+    source = np.arange(100, 100 + 5 + n + STRIDE, dtype=np.int32)
+    target = np.full(7 + n + STRIDE, -1, dtype=np.int32)
+    call_copy_offset(source, 5, 5 + n, np.int32(1000), target, 7)
+    assert target[: 7 + n].tolist() == [-1] * 7 + (source[5 : 5 + n] + 1000).tolist()
+    numbers = np.full(7 + n + STRIDE, -1.0)
+    call_copy_offset(source.astype(np.float64), 5, 5 + n, 0.0, numbers, 7)
+    assert numbers[: 7 + n].tolist() == [-1] * 7 + source[5 : 5 + n].tolist()
 
 
 def aligned(values: np.ndarray) -> np.ndarray:
-    """A copy that starts at a multiple of 64 bytes, as `plan` makes weight tables."""
+    """A copy that starts at a multiple of 64 bytes, as `tables` makes weight tables."""
     raw = np.zeros(values.nbytes + 64, dtype=np.uint8)
     skip = -raw.ctypes.data % 64
     copy = raw[skip : skip + values.nbytes].view(values.dtype).reshape(values.shape)
@@ -88,10 +125,93 @@ def aligned(values: np.ndarray) -> np.ndarray:
     return copy
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("start", [0, 5])
-def test_pack_sets_the_bits_of_lanes_above_zero(dtype, start):
-    lanes = np.random.default_rng(start).integers(-1, 2, size=2 * TILE).astype(dtype)
-    lanes[start + TILE - 1] = 1
-    expected = sum(1 << k for k in range(TILE) if lanes[start + k] > 0)
-    assert int(call_pack(lanes, start)) == expected
+@njit
+def call_operators(a, b, out):
+    one, two = load(a, 0), load(b, 0)
+    results = (one + two, one - two, one * two, select(one >= two, one, two), select(one <= two, one, two))
+    more = (select(one > two, one, two), select(one < two, one, two), lesser(one, two), splat(a[1]))
+    for i in range(5):
+        store(out, i * TILE, results[i])
+    for i in range(4):
+        store(out, (5 + i) * TILE, more[i])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.int32])
+def test_operators_between_lanes_are_those_between_numbers(dtype):
+    rng = np.random.default_rng(1)
+    a, b = (rng.integers(-3, 4, size=TILE).astype(dtype) / dtype(1) for _ in range(2))
+    a, b = a.astype(dtype), b.astype(dtype)
+    out = np.empty((9, TILE), dtype)
+    call_operators(a, b, out)
+    expected = [a + b, a - b, a * b]
+    expected += [np.where(compare(a, b), a, b) for compare in (operator.ge, operator.le, operator.gt, operator.lt)]
+    expected += [np.where(a < b, a, b), np.full(TILE, a[1])]
+    np.testing.assert_array_equal(out, np.stack(expected))
+
+
+@njit
+def call_bits(a, b, word, out):
+    mask = (load(a, 0) > load(b, 0)) & from_bits(word) | (load(a, 0) < load(b, 0))
+    store(out, 0, widen(load(a, 0)))
+    return to_bits(mask)
+
+
+@examples(50)
+@given(WORDS, st.integers(0, 2**32 - 1))
+def test_bits_of_a_word_are_lanes_of_truth(word, seed):
+    a, b = np.random.default_rng(seed).integers(-1, 2, size=(2, TILE)).astype(np.int32)
+    out = np.empty(TILE, np.int64)
+    bits = int(call_bits(a, b, np.uint64(word), out))
+    mask = (a > b) & np.array([word >> k & 1 for k in range(TILE)], dtype=bool) | (a < b)
+    assert bits == sum(1 << int(k) for k in np.flatnonzero(mask))
+    assert out.tolist() == a.tolist()
+
+
+@njit
+def call_fire(neurons, currents, state, spikes):
+    v, fired, gap, gap_neg = load(state, 0), load(state, TILE), load(state, 2 * TILE), load(state, 3 * TILE)
+    for t in range(len(currents)):
+        v, fired, gap, gap_neg, up, down = fire(
+            neurons,
+            load(currents, t * TILE),
+            load(neurons.theta, 0),
+            load(neurons.theta_neg, 0),
+            v,
+            fired,
+            gap,
+            gap_neg,
+        )
+        spikes[t, 0], spikes[t, 1] = up, down
+    store(state, 0, v)
+
+
+@examples(300, interpreted=150)
+@given(
+    gate=st.sampled_from(["net", "gross"]),
+    reset=st.sampled_from(["subtract", "zero"]),
+    leak=st.sampled_from([1.0, 1.0, 0.5]),
+    theta_neg=st.sampled_from([-np.inf, -0.5, -0.25]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_fire_equals_its_twin(gate, reset, leak, theta_neg, seed):
+    rng = np.random.default_rng(seed)
+    theta, v0 = rng.integers(2, 5, size=(1, 1, TILE)) / 4, rng.integers(-2, 3, size=TILE) / 4
+    neurons = Neurons(
+        theta=theta,
+        per_theta=1 / theta,
+        theta_neg=np.full((1, 1, TILE), theta_neg),
+        v0=v0.reshape(1, 1, TILE),
+        leak=leak,
+        dual=theta_neg > -np.inf,
+        gross=gate == "gross",
+        zero=reset == "zero",
+    )
+    currents = rng.integers(-6, 7, size=(8, TILE)) / 4
+    lanes = np.concatenate([v0, np.zeros(TILE), np.full(2 * TILE, np.inf)])
+    spikes = np.zeros((8, 2), dtype=np.uint64)
+    call_fire(neurons, currents, lanes, spikes)
+    state = State(v0, np.zeros(TILE, dtype=int))
+    for u, (up, down) in zip(currents, spikes.tolist()):
+        state, expected = fire_reference(state, u, theta[0, 0], np.array(theta_neg), gate, reset, leak)
+        assert [(up >> k & 1) - (down >> k & 1) for k in range(TILE)] == expected.tolist()
+    assert lanes[:TILE].tolist() == state.v.tolist()
