@@ -40,7 +40,7 @@ class Margin:
 
 
 def margins(network: Network, result: Result, dtype: DTypeLike = np.float64) -> list[Margin]:
-    """Margins of all spiking layers of a run."""
+    """Margins of all spiking layers of a run; `exact` gives lower bounds of those of float64."""
     return [
         Margin(
             name=layer.name,
@@ -59,7 +59,7 @@ def rounding_bound(network: Network, layer: Spiking, T: int, x_max: float, dtype
     terms and eps half a unit in the last place; integrating and resetting round a potential of at most
     |v0| + theta + T U twice. Errors of T steps add up, and two orders differ by twice the error of one.
     """
-    eps = float(np.finfo(np.dtype(dtype)).eps) / 2
+    eps = float(np.finfo(np.float64 if dtype == "exact" else np.dtype(dtype)).eps) / 2
     size, terms = _current(network, layer.inputs[0], x_max)
     theta = float(layer.neuron.theta.min())
     peak = float(np.abs(layer.neuron.v0).max()) + float(layer.neuron.theta.max()) + T * size

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, nan
+from math import erf, exp, nan, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from refsim.analysis.statistics import Moments
 
@@ -52,3 +56,15 @@ def describe_residual(moments: Moments) -> Residual:
         jarque_bera=jarque_bera,
         p_value=exp(-jarque_bera / 2),
     )
+
+
+def gaussian_shares(values: NDArray[Any], mean: float, std: float) -> NDArray[np.float64]:
+    """What part of a Gaussian falls to each value of an even grid (N,), that is, to the cell of which it is the centre.
+
+    The outermost cells are not extended: the parts add up to less than 1.
+    """
+    if std == 0:
+        raise ValueError("a Gaussian needs std > 0")
+    half = (values[1] - values[0]) / 2
+    below = np.array([(1 + erf((each - mean) / (std * sqrt(2)))) / 2 for each in [values[0] - half, *(values + half)]])
+    return np.diff(below)

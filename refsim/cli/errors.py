@@ -6,11 +6,14 @@ import json
 import time
 from dataclasses import asdict
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from refsim import __version__
+from refsim.cli.errors_plot import check_plot, draw
+from refsim.cli.errors_text import DEFINITIONS, render
 from refsim.cli.options import (
     Inputs,
     color_option,
@@ -27,7 +30,7 @@ from refsim.cli.options import (
     with_options,
 )
 from refsim.cli.progress import note_compilation, progress
-from refsim.cli.tables import columns, dim, emphasize, percent, use_color
+from refsim.cli.tables import use_color
 from refsim.formats.text import clean
 
 if TYPE_CHECKING:
@@ -35,14 +38,6 @@ if TYPE_CHECKING:
     from refsim.model import Network, Spiking
 
 SCHEMA = "refsim-errors 1"
-DEFINITIONS = {
-    "clipping": "clip(zbar, 0, theta) - ReLU(zbar), zbar = mean input current over T steps",
-    "quantization": "theta level / T - h(zbar), level = clip(N + floor(v(T) / theta), 0, T); against ReLU, where "
-    "clipping stands apart, theta level / T - clip(zbar, 0, theta)",
-    "unevenness": "theta k / T, k = N - level: spikes too many or too few",
-    "propagated": "h(zbar) - h(z), z = the ANN's weighted input: what earlier layers did",
-    "total": "phi - h(z), phi = theta N / T; h = ReLU, or QCFS_L as in the source ANN",
-}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,6 +52,7 @@ DEFINITIONS = {
 @machine_options
 @click.option("--each-step", is_flag=True, help="Also the errors after every t < T; runs again for each of them.")
 @click.option("--channels", is_flag=True, help="Means per channel too, in --json.")
+@click.option("--plot", callback=check_plot, metavar="FILE", help="Also draw it: .png, .svg or .pdf.")
 @json_option
 @color_option
 def errors(
@@ -72,6 +68,7 @@ def errors(
     v0: float | None,
     each_step: bool,
     channels: bool,
+    plot: Path | None,
     as_json: bool,
     color: bool | None,
     **options: Any,
@@ -106,6 +103,8 @@ def errors(
     }
     lines = json.dumps(report, indent=2) if as_json else "\n".join(render(report, bool(layers), use_color(color)))
     click.echo(lines)
+    if plot is not None:
+        draw(report, plot)
 
 
 def _missing(network: Network) -> str | None:
@@ -193,92 +192,3 @@ def _facts(network: Network, layer: Spiking, errors: LayerErrors) -> dict[str, A
 def _finite(numbers: dict[str, float]) -> dict[str, float | None]:
     """JSON has no nan: the shape of a residual that has no spread is null."""
     return {key: value if isfinite(value) else None for key, value in numbers.items()}
-
-
-def render(report: dict[str, Any], detailed: bool, color: bool) -> list[str]:
-    """The report as text for people: a table with one line per layer, or a paragraph for each layer asked for."""
-    kind = "dual threshold" if report["neuron"] == "dual" else "IF"
-    lines = [
-        f"{emphasize(clean(report['weights']['name']), color)}   {kind}   mean over "
-        f"{report['data']['source']}, in units of theta   sha256 {report['weights']['sha256'][:12]}"
-    ]
-    for step in report["steps"]:
-        if detailed:
-            for layer in step["layers"]:
-                lines += ["", *_paragraph(layer, step["T"], color)]
-        else:
-            lines += ["", f"T={step['T']}", *columns([_HEAD, *(_row(layer) for layer in step["layers"])], gap=2)]
-    return [*lines, "", *(dim(f"{key} = {text}", color) for key, text in DEFINITIONS.items())]
-
-
-_HEAD = (
-    *("#", "layer", "theta", "clipping", "quantiz.", "uneven.", "against", "quantiz.", "propag.", "total", "RMS"),
-    *("exact", "+1", "-1", "|d|>=2"),
-)
-
-
-def _row(layer: dict[str, Any]) -> list[str]:
-    relu, count = layer["against_relu"], layer["spike_count"]
-    # What the source ANN computes: QCFS_L where it is known, else ReLU, if the ANN was run.
-    ann = layer["against_qcfs"] or (relu if "total" in relu else {})
-    return [
-        str(layer["number"]),
-        clean(layer["name"], 24),
-        _theta(layer),
-        *(_signed(relu[key]["mean"]) for key in ("clipping", "quantization", "unevenness")),
-        f"QCFS_{layer['L']}" if layer["against_qcfs"] else "ReLU" if ann else "?",
-        *(_signed(ann[key]["mean"]) if ann else "-" for key in ("quantization", "propagated", "total")),
-        f"{ann['total']['rms']:.4f}" if ann else "-",
-        *(percent(count[key]) for key in ("exact", "plus_1", "minus_1", "more")),
-    ]
-
-
-_PARTS = ("clipping", "quantization", "unevenness", "local", "propagated", "total")
-
-
-def _paragraph(layer: dict[str, Any], T: int, color: bool) -> list[str]:
-    L = {None: "ReLU", 0: "L unknown"}.get(layer["L"], f"L={layer['L']}")
-    name = emphasize(f"layer {layer['number']} '{clean(layer['name'])}'", color)
-    after = ", ".join(clean(each) for each in layer["reads"])
-    rows: list[list[str]] = []
-    for title, parts in (
-        ("against ReLU", layer["against_relu"]),
-        (f"against QCFS_{layer['L']}", layer["against_qcfs"]),
-    ):
-        if parts:
-            rows.append([title, "mean", "RMS", "5 %", "median", "95 %"])
-            rows += [[f"  {key}", *_spread(parts[key])] for key in _PARTS if key in parts]
-    width = max(len(row[0]) for row in rows)
-    table = columns([[row[0].ljust(width), *row[1:]] for row in rows])
-    count, potential, residual = layer["spike_count"], layer["potential"], layer["residual"]
-    lines = [
-        f"{name} after {after}   theta {_theta(layer)}   T={T} {L}   {layer['neurons']:,} neurons",
-        *table,
-        f"  spike count vs expected:  exact {percent(count['exact'])}   +1 {percent(count['plus_1'])}   "
-        f"-1 {percent(count['minus_1'])}   |d|>=2 {percent(count['more'])}",
-        f"  silent {percent(layer['silent'])} ({layer['never_fire']:,} neurons in every image)   "
-        f"saturated {percent(layer['saturated'])} ({layer['always_saturated']:,} in every image)",
-        f"  v(T)/theta: mean {_signed(potential['mean'])}   below 0 {percent(potential['below_0'])}   "
-        f"1 or more {percent(potential['at_least_theta'])}",
-    ]
-    if residual is not None:
-        shape = "no spread"
-        if residual["skewness"] is not None:
-            shape = f"skewness {residual['skewness']:+.2f}   excess kurtosis {residual['excess_kurtosis']:+.2f}"
-        lines.append(f"  g' = phi - a: mean {residual['mean']:+.4g}   std {residual['std']:.4g} (NQ's delta)   {shape}")
-    return lines
-
-
-def _spread(part: dict[str, Any]) -> list[str]:
-    quantiles = part["quantiles"]
-    return [_signed(part["mean"]), f"{part['rms']:.4f}", *(_signed(quantiles[q]) for q in (0.05, 0.5, 0.95))]
-
-
-def _theta(layer: dict[str, Any]) -> str:
-    low, high = layer["theta"]
-    return f"{low:.3g}" if low == high else f"{low:.3g}..{high:.3g}"
-
-
-def _signed(value: float) -> str:
-    # A rounded -0.0000 would look like a statement.
-    return f"{value:+.4f}" if abs(value) >= 5e-5 else "0" if value == 0 else "~0"

@@ -1,0 +1,118 @@
+"""What all figures share: fonts, sizes in column widths, colours that survive grey print and colour blindness."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+COLUMN = 3.4
+"""Width of one column of a two-column page, in inches."""
+
+# Tol's "high-contrast" scheme: told apart by the colour blind, and by their lightness in a grey print.
+BLACK, BLUE, RED, YELLOW, GREY = "#000000", "#004488", "#BB5566", "#DDAA33", "#BBBBBB"
+
+ORDERED = "cividis"
+"""Colour map of quantities: rises evenly in lightness, and looks the same to the colour blind."""
+
+
+class Look(NamedTuple):
+    """How one kind of thing is drawn in every figure: never by colour alone."""
+
+    color: str
+    linestyle: str
+    marker: str
+
+
+LOOKS = {
+    "ann": Look(BLACK, ":", ""),
+    "if": Look(BLUE, "-", "o"),
+    "dual": Look(RED, "--", "s"),
+    "other": Look(YELLOW, "-.", "^"),
+}
+
+PARTS = {
+    "clipping": (YELLOW, "...."),
+    "quantization": (GREY, ""),
+    "unevenness": (RED, "////"),
+    "propagated": (BLUE, ""),
+}
+"""Colour and hatch of the parts of an error."""
+
+RC: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3.5,
+    "hatch.linewidth": 0.5,
+    "patch.linewidth": 0.5,
+    "figure.dpi": 200,
+    "savefig.dpi": 200,
+    # Two runs make the same file: no random ids, no date.
+    "svg.hashsalt": "refsim",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The style of refsim's figures, for as long as the block lasts."""
+    with mpl.rc_context(RC):
+        yield
+
+
+def new_figure(columns: float = 1, height: float = 2.2) -> Figure:
+    """An empty figure, so many columns wide and so many inches high. It needs no display and no pyplot."""
+    figure = Figure(figsize=(columns * COLUMN, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure; the ending says how: .png, .svg or .pdf. Equal figures give equal files."""
+    kind = os.fspath(path).rsplit(".", 1)[-1].lower()
+    undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
+    figure.savefig(path, format=kind, metadata=undated)
+
+
+def letter_panels(axes: Iterable[Axes], titles: Sequence[str]) -> None:
+    """Titles (a), (b), ... to the left above the panels; a name from a file goes through `literal` first."""
+    for letter, ax, title in zip("abcdefghijklmnopqrstuvwxyz", axes, titles, strict=False):
+        ax.set_title(f"({letter}) {title}", loc="left")
+
+
+def name_ticks(ax: Axes, names: Sequence[str], axis: str = "x", rotation: float = 0) -> None:
+    """One tick for each name, at 0, 1, ...; names come from files, so a "$" in them is no formula."""
+    turned: Any = {"rotation": rotation, "ha": "right", "rotation_mode": "anchor"} if rotation else {}
+    if axis == "y":
+        ax.set_yticks(range(len(names)), names, parse_math=False)
+    else:
+        ax.set_xticks(range(len(names)), names, parse_math=False, **turned)
+
+
+def literal(text: str) -> str:
+    r"""A name from a file for a legend, which takes no `parse_math`: "$" is written "\$"."""
+    return text.replace("$", r"\$")
