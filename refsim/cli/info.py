@@ -21,11 +21,20 @@ SCHEMA = "refsim-info 1"
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @weights_option
+@click.option("--plan", "with_plan", is_flag=True, help="How the engine would run it: tiles, tables, numbers.")
 @json_option
-def info(weights: str | None, as_json: bool) -> None:
+def info(weights: str | None, with_plan: bool, as_json: bool) -> None:
     """What a weight file holds: layers, shapes, thresholds, MACs, provenance, checksum."""
-    facts = describe(*load_weights(weights))
-    click.echo(json.dumps(facts, indent=2) if as_json else render(facts))
+    path, file = load_weights(weights)
+    facts = describe(path, file)
+    if with_plan:
+        from refsim.cli.plan_table import describe_plan, render_plan
+
+        facts["plan"] = describe_plan(file.network)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        click.echo(f"{render(facts)}\n\n{render_plan(facts['plan'])}" if with_plan else render(facts))
 
 
 def describe(path: Path, file: WeightFile) -> dict[str, Any]:

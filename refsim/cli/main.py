@@ -13,6 +13,7 @@ from refsim.errors import RefsimError
 
 COMMANDS = {
     "run": "Simulate: accuracy at every t <= T, SOPs and energy.",
+    "merge": "Add up the parts of a run (run --shard).",
     "errors": "Where the error comes from: clipping, quantization, unevenness, per layer.",
     "info": "What a weight file holds.",
     "convert": "Checkpoint to weight file.",

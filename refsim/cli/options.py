@@ -60,7 +60,13 @@ neuron_options: Callable[[F], F] = _stack(
 )
 
 machine_options: Callable[[F], F] = _stack(
-    click.option("--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True),
+    click.option(
+        "--dtype",
+        type=click.Choice(["exact", "float64", "float32"]),
+        default="exact",
+        show_default=True,
+        help="Numbers to compute in; exact: the spikes and logits of float64, by integers.",
+    ),
     click.option("--threads", type=click.IntRange(1), metavar="N", help="[default: all cores]"),
     click.option("--batch", type=click.IntRange(1), metavar="N", help="Images at a time; changes memory, not results."),
     click.option("-q", "--quiet", is_flag=True, help="No progress bar, no notes on stderr."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,11 @@ class Outcome(NamedTuple):
 
 
 Call = Callable[..., Outcome]
+
+
+def heed_sigint() -> None:
+    """For a child that is to be interrupted: tests that run in the background are begun with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -77,10 +77,11 @@ def test_an_engine_that_differs_from_the_specification_is_named(
     honest = simulator.run_spiking
 
     def forgetful(
-        tiles: object, synapses: object, events: object, neurons: object, positive: object, *rest: object
-    ) -> None:
-        honest(tiles, synapses, events, neurons, positive, *rest)
+        tiles: object, synapses: object, events: object, neurons: object, room: object, positive: object, *rest: object
+    ) -> object:
+        finite = honest(tiles, synapses, events, neurons, room, positive, *rest)
         positive[0, 0, 0, 1, 0] ^= 1  # type: ignore[index]
+        return finite
 
     file = load(weights)
     save(weights.with_name("no_golden.h5"), file.network, samples=file.samples)

@@ -1,0 +1,43 @@
+"""Specs and batches for tests of the run directory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from refsim.store.directory import About
+from refsim.store.rows import Batch, Layout
+from refsim.store.spec import Spec
+
+ABOUT = About(weights="small.h5", weights_path="/somewhere/small.h5", source="8 samples from the file")
+
+LAYOUT = Layout(T=2, populations=("if1",), projections=())
+
+
+def spec_of(**changes: Any) -> Spec:
+    """A spec of 8 images, with some fields changed."""
+    fields: dict[str, Any] = {
+        "engine": "1.0",
+        "weights": "a" * 64,
+        "data": "",
+        "images": 8,
+        "limit": None,
+        "pad": False,
+        "T": 2,
+        "dtype": "float64",
+        "neuron": "if",
+        "theta_neg": None,
+        "theta_neg_mode": None,
+        "v0": None,
+        "skip_zero_weights": False,
+        "ann": False,
+    }
+    return Spec(**fields | changes)
+
+
+def batch_of(*images: int, extra: int = 0, layout: Layout = LAYOUT) -> Batch:
+    """Rows that depend on the image only: image, image + 1, ... plus `extra`."""
+    rows = np.array([np.arange(layout.width) + image + extra for image in images], dtype=np.int64)
+    bounds = np.array([float(max(images)), *[float(min(images))] * (layout.n_bounds - 1)])
+    return Batch(layout=layout, images=np.array(images), rows=rows, bounds=bounds.view(np.int64))

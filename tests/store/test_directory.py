@@ -1,0 +1,236 @@
+"""A run directory keeps what it was given, counts nothing twice, and belongs to one run and one process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refsim.errors import CheckFailedError, FormatError, UsageError
+from refsim.store.directory import RunDirectory
+from refsim.store.merge import Parts
+from refsim.store.rows import Layout
+from refsim.store.spec import Part, Spec
+from tests.store.support import ABOUT, LAYOUT, batch_of, spec_of
+
+IMAGES = np.arange(8)
+
+
+def opened(path: Path, spec: Spec | None = None, **options: Any) -> RunDirectory:
+    return RunDirectory(path, spec or spec_of(), IMAGES, about=ABOUT, **options)
+
+
+def execute(path: Path, statement: str, *values: object) -> None:
+    """Change a run.db behind the back of refsim."""
+    with closing(sqlite3.connect(path / "run.db")) as connection:
+        assert connection.execute(statement, values).rowcount != 0
+        connection.commit()
+
+
+def test_what_was_committed_is_there_and_the_rest_is_pending(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run") as run:
+        assert run.commit("if", batch_of(0, 1, 5)) == 3
+        assert run.pending("dual").tolist() == list(range(8))
+    with opened(tmp_path / "a.run", resume=True) as run:
+        assert run.pending("if").tolist() == [2, 3, 4, 6, 7]
+        run.commit("if", batch_of(*run.pending("if")))
+        assert run.pending("if").tolist() == []
+        result = run.result("if")
+    rows = np.concatenate([batch_of(i).rows for i in range(8)])
+    assert result.n_images == 8
+    assert result.nonzero_macs == rows[:, 1].sum()
+    assert result.correct.tolist() == [(rows[:, 2 + t] == rows[:, 0]).sum() for t in range(2)]
+    assert result.populations["if1"].reached.tolist() == rows[:, 8:10].sum(axis=0).tolist()
+    assert result.populations["if1"].margin.tolist() == [0.0, 0.0]
+    assert result.x_max == 7.0
+
+
+def test_rows_that_come_twice_are_counted_once(tmp_path: Path) -> None:
+    for name, batches in (
+        ("once", [(0, 1, 2, 3), (4, 5, 6, 7)]),
+        ("twice", [(0, 1, 2, 3), (0, 1, 2, 3), (3, 4, 5), (4, 5, 6, 7), (7,)]),
+    ):
+        with opened(tmp_path / name) as run:
+            assert sum(run.commit("if", batch_of(*images)) for images in batches) == 8
+            result = run.result("if")
+        assert (result.n_images, result.nonzero_macs) == (8, sum(range(1, 9)))
+
+
+def test_the_same_image_with_other_numbers_is_an_error_and_changes_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run") as run:
+        run.commit("if", batch_of(0, 1))
+        with pytest.raises(CheckFailedError, match=r"image 1 \(if\) was computed twice, with different results"):
+            run.commit("if", batch_of(2, 1, extra=1))
+        assert run.pending("if").tolist() == list(range(2, 8))
+
+
+def test_rows_of_another_layout_are_refused(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run") as run:
+        run.commit("if", batch_of(0))
+        with pytest.raises(CheckFailedError, match="another layout"):
+            run.commit("if", batch_of(1, layout=Layout(T=2, populations=("if2",), projections=())))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"engine": "0.9"}, r"engine = 1\.0, this run has 0\.9"),
+        ({"weights": "b" * 64}, "weights = aaaaaaaaaaaa..., this run has bbbbbbbbbbbb..."),
+        ({"data": "c" * 64}, "data = none, this run has cccccccccccc..."),
+        ({"images": 9}, "images = 8, this run has 9"),
+        ({"limit": 4}, "limit = none, this run has 4"),
+        ({"pad": True}, "pad = False, this run has True"),
+        ({"T": 3}, "T = 2, this run has 3"),
+        ({"dtype": "float32"}, "dtype = float64, this run has float32"),
+        ({"neuron": "both"}, "neuron = if, this run has both"),
+        ({"theta_neg": -0.1}, r"theta_neg = none, this run has -0\.1"),
+        ({"theta_neg_mode": "relative"}, "theta_neg_mode = none, this run has relative"),
+        ({"v0": 0.1 + 0.2}, r"v0 = none, this run has 0\.30000000000000004"),
+        ({"skip_zero_weights": True}, "skip_zero_weights = False, this run has True"),
+        ({"ann": True}, "ann = False, this run has True"),
+    ],
+)
+def test_another_run_is_refused_with_the_first_difference(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    with opened(tmp_path / "a.run"):
+        pass
+    with pytest.raises(UsageError, match=rf"a\.run: was made with {message}; choose another name"):
+        opened(tmp_path / "a.run", spec_of(**change), resume=True)
+    assert len(vars(spec_of())) == 14, "a new field needs its line above"
+
+
+def test_another_part_is_refused(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run", part=Part(number=2, count=4)) as run:
+        assert run.pending("if").tolist() == [2, 3]
+    with pytest.raises(UsageError, match="was made with shard = 2/4, this run has 3/4"):
+        opened(tmp_path / "a.run", part=Part(number=3, count=4), resume=True)
+    with pytest.raises(UsageError, match="was made with shard = 2/4, this run has none"):
+        opened(tmp_path / "a.run", resume=True)
+
+
+def test_results_are_not_gone_on_with_unless_asked(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run"):
+        pass
+    with pytest.raises(UsageError, match="a run is there already; --resume goes on with it"):
+        opened(tmp_path / "a.run")
+
+
+def _hold(path: Path, entered: Any, leave: Any) -> None:
+    with opened(path):
+        entered.set()
+        leave.wait(60)
+
+
+def test_two_processes_cannot_write_to_one_directory(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    entered, leave = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path / "a.run", entered, leave))
+    other.start()
+    assert entered.wait(60)
+    for attempt in (lambda: opened(tmp_path / "a.run", resume=True), lambda: Parts([tmp_path / "a.run"])):
+        with pytest.raises(UsageError, match=r"a\.run: another run is writing to it"):
+            attempt()
+    leave.set()
+    other.join(60)
+    with opened(tmp_path / "a.run", resume=True):
+        pass
+
+
+def test_a_directory_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(UsageError, match="is a directory with other files in it"):
+        opened(tmp_path, resume=True)
+    assert [each.name for each in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_run_that_died_at_once_is_begun_again(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "a.run"
+    path.mkdir()
+    (path / "lock").touch()
+    if content is not None:
+        (path / "run.db").write_bytes(content)
+    with opened(path, resume=True) as run:
+        assert run.commit("if", batch_of(0)) == 1
+
+
+def test_a_finished_directory_is_one_plain_file_and_reads_on_read_only_media(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run") as run:
+        run.commit("if", batch_of(*range(8)))
+        expected = run.result("if")
+    assert {each.name for each in (tmp_path / "a.run").iterdir()} == {"run.db", "lock"}
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "run.db").write_bytes((tmp_path / "a.run" / "run.db").read_bytes())
+    (copy / "run.db").chmod(0o400)
+    copy.chmod(0o500)
+    with closing(Parts([copy])) as parts:
+        assert parts.result("if", IMAGES).nonzero_macs == expected.nonzero_macs
+    assert [each.name for each in copy.iterdir()] == ["run.db"]
+
+
+def test_a_changed_byte_in_a_row_is_found(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run") as run:
+        run.commit("if", batch_of(*range(8)))
+    row = bytes(batch_of(3).rows[0].astype("i1") ^ np.array([0, 0, 0, 4, *[0] * (LAYOUT.width - 4)], dtype="i1"))
+    execute(tmp_path / "a.run", "UPDATE images SET counts = ? WHERE image = 3", row)
+    with opened(tmp_path / "a.run", resume=True) as run, pytest.raises(FormatError, match=r"at image 3 \(if\)"):
+        run.result("if")
+
+
+def test_rows_that_changed_places_are_found(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run") as run:
+        run.commit("if", batch_of(*range(7)))
+    execute(tmp_path / "a.run", "UPDATE images SET image = 7 WHERE image = 3")
+    with opened(tmp_path / "a.run", resume=True) as run, pytest.raises(FormatError, match=r"at image 7 \(if\)"):
+        run.result("if")
+
+
+def test_changed_bounds_are_found(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run") as run:
+        run.commit("if", batch_of(*range(8)))
+    execute(tmp_path / "a.run", "UPDATE batches SET bounds = ?", bytes(8 * LAYOUT.n_bounds))
+    with opened(tmp_path / "a.run", resume=True) as run, pytest.raises(FormatError, match="at its batches"):
+        run.result("if")
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database at all" * 99, b"SQLite format 3\0" + bytes(4080)], ids=["text", "head"]
+)
+def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.run"
+    path.mkdir()
+    (path / "run.db").write_bytes(content)
+    with pytest.raises(FormatError, match=r"a\.run: run\.db is damaged, or no run of refsim"):
+        opened(path, resume=True)
+
+
+def test_a_foreign_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.run").mkdir()
+    with closing(sqlite3.connect(tmp_path / "a.run" / "run.db")) as connection:
+        connection.execute("CREATE TABLE meta (key, value)")
+        connection.commit()
+    with pytest.raises(FormatError, match="not a run directory of this version"):
+        opened(tmp_path / "a.run", resume=True)
+
+
+@pytest.mark.parametrize("text", ["3", "0/4", "5/4", "a/b", "1/-4", "/", "1/2/3"])
+def test_a_shard_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="write it as I/N with 1 <= I <= N"):
+        Part.parse(text)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8])
+def test_parts_share_all_images_evenly(count: int) -> None:
+    ranges = [Part(number=i + 1, count=count).range(8) for i in range(count)]
+    assert [image for first, last in ranges for image in range(first, last)] == list(range(8))
+    sizes = {last - first for first, last in ranges}
+    assert max(sizes) - min(sizes) <= 1
+    with pytest.raises(UsageError, match="--shard 1/9: there are only 8 images to share"):
+        Part(number=1, count=9).range(8)
