@@ -1,4 +1,4 @@
-"""What travels between populations: spikes as bit masks, and as lists of events."""
+"""What travels between populations: spikes as bit masks, values as bit planes, and lists of events."""
 
 from __future__ import annotations
 
@@ -37,11 +37,22 @@ class SpikeTrain(NamedTuple):
         return spikes
 
 
+class Planes(NamedTuple):
+    """Signed whole numbers, such as a pool's window sums, in binary: digit k of a channel is its bit in plane k.
+
+    magnitude : (K, B, H, W, T, words) uint64, channels as in `SpikeTrain`
+    negative : (B, H, W, T, words) uint64, a bit where the number is negative; B = 0 where none can be
+    """
+
+    magnitude: NDArray[np.uint64]
+    negative: NDArray[np.uint64]
+
+
 class Events(NamedTuple):
     """Nonzero values of a population, listed by image, position and step; channels ascend within a list.
 
     start : (B * H * W * T + 1,) int64; list (b, y, x, t) is channel[start[i]:start[i + 1]], i row-major
-    channel : int32
+    channel : int32, with `rows.STRIDE` entries of room behind the last
     amplitude : float, the postsynaptic potential (or, from an image or an ANN, the activation)
     """
 

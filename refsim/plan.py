@@ -1,35 +1,37 @@
 """compile_network: from the graph of layers to what the event machine runs.
 
 This is the only place that folds theta into weights, fuses pooling and flattening into the projection behind
-them, cuts channels into tiles and reorders weights.
+them, cuts channels into tiles and chooses the numbers in which each population computes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from refsim.errors import UsageError
 from refsim.events import WORD
+from refsim.fanout import fan_out_of, unpool
+from refsim.fixed_point import LEAST_BITS, MAX_ROWS, exact_bits, exact_neurons, largest_sums, units
+from refsim.kernels.integer import IntegerNeurons
+from refsim.kernels.lanes import TILE
 from refsim.kernels.neuron import Neurons
+from refsim.kernels.recompute import Stored
 from refsim.kernels.synapse import Synapses
-from refsim.kernels.vector import TILE
 from refsim.model import INPUT, Activation, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Neuron, Shape, Spiking
+from refsim.ports import Port
+from refsim.tables import as_conv, by_position, by_tile, folded, identity_of, neurons_of, synapses_of
 
 Array = NDArray[Any]
+Counts = NDArray[np.int64]
 Plane = tuple[int, int, int]
+Mode = Literal["exact", "float64", "float32"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Port:
-    """How a projection reads its source: perhaps pooled, perhaps flattened, spikes as +-1 or times theta."""
-
-    source: str
-    pool: AvgPool2d | None
-    flatten: bool
-    unit: bool
+MODES: tuple[Mode, ...] = ("exact", "float64", "float32")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +45,9 @@ class Projection:
     target
         The layer whose weights act; for an identity shortcut, the layer that adds or fires.
     worth
-        (1 or H * W, C): what one spike of the source is worth, 1 or theta; None for the image.
+        (1 or H * W, C), where flattened (1, C * H * W): what one spike is worth, 1 or theta; None for the image.
+    theta
+        (H * W, C), theta of the source where a pool adds spikes of different size; else None.
     fan_out
         (H, W, 1 or C) int64: existing synapses of each position of `cells`.
     fan_out_spike
@@ -57,10 +61,11 @@ class Projection:
     target: str
     cells: Plane
     worth: Array | None
+    theta: Array | None
     synapses: Synapses
-    fan_out: NDArray[np.int64]
-    fan_out_spike: NDArray[np.int64]
-    windows: NDArray[np.int64] | None
+    fan_out: Counts
+    fan_out_spike: Counts
+    windows: Counts | None
 
     @property
     def n_synapses(self) -> int:
@@ -69,11 +74,28 @@ class Projection:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Integers:
+    """A population in whole numbers of theta / 2^bits.
+
+    synapses : by projection, with int32 tables; bias : (n_tiles, TILE) int32, of all projections together
+    stored : by projection, the weights as the network has them; the source's spikes are filled in at run time
+    """
+
+    bits: int
+    synapses: tuple[Synapses, ...]
+    bias: NDArray[np.int32]
+    neurons: IntegerNeurons
+    stored: tuple[Stored, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Population:
     """Neurons (or the readout, which has none) and the projections into them.
 
     shape, layer_shape : (C, H, W), where a vector is (N, 1, 1); and as the network has it
     tiles : (n_tiles, 2) int64, first channel and width of the channels computed together
+    mode, reason
+        The numbers in which it computes, and why these if others were asked for.
     """
 
     name: str
@@ -82,7 +104,10 @@ class Population:
     tiles: NDArray[np.int64]
     projections: tuple[Projection, ...]
     neurons: Neurons | None
+    integers: Integers | None
     activation: Activation | None
+    mode: Mode
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,8 +115,10 @@ class Plan:
     """What the event machine runs: populations in order; the last is the readout."""
 
     network: Network
+    mode: Mode
     dtype: np.dtype[Any]
     fold: bool
+    skip_zero_weights: bool
     populations: tuple[Population, ...]
 
     def finished_after(self, index: int) -> set[str]:
@@ -102,6 +129,13 @@ class Plan:
         )
         return seen - ahead
 
+    @cached_property
+    def in_floats(self) -> Plan:
+        """The same plan in float64 throughout, whose potentials can be recorded; itself unless `exact`."""
+        if self.mode != "exact":
+            return self
+        return compile_network(self.network, np.float64, fold=self.fold, skip_zero_weights=self.skip_zero_weights)
+
 
 def compile_network(
     network: Network, dtype: DTypeLike = np.float64, *, fold: bool = True, skip_zero_weights: bool = False
@@ -111,65 +145,264 @@ def compile_network(
     Parameters
     ----------
     dtype
-        float64 (bit for bit the specification) or float32 (the specification cast to float32).
+        float64 (bit for bit the specification), float32 (the specification cast to float32) or "exact" (the
+        spikes and logits of float64, by integers).
     fold
         Fold theta into the weights that spikes meet; the ANN (`simulator.forward`) needs them as they are.
     skip_zero_weights
         Do not count synapses of weight 0 (NeuroBench's convention).
     """
-    dtype = np.dtype(dtype)
-    populations = []
-    for layer in network.layers:
-        if isinstance(layer, Spiking) or layer is network.layers[-1]:
-            populations.append(_population(network, layer, dtype, fold, skip_zero_weights))
-    return Plan(network=network, dtype=dtype, fold=fold, populations=tuple(populations))
-
-
-def _population(network: Network, layer: Layer, dtype: np.dtype[Any], fold: bool, skip_zero: bool) -> Population:
-    drive = network.by_name.get(layer.inputs[0]) if isinstance(layer, Spiking) else layer
-    is_add = drive is not None and drive.kind == "add"
-    heads = drive.inputs if drive is not None and is_add else (drive.name if drive is not None else INPUT,)
-    traced = [_trace(network, head, fold) for head in heads]
-    shape = _as_plane(network.shapes[layer.name])
-    tiles = _tiles(shape[0], [weighted for _, weighted in traced])
-    adder = drive.name if drive is not None and is_add else layer.name
-    projections = tuple(
-        _projection(network, port, weighted, adder, shape, tiles, dtype, skip_zero) for port, weighted in traced
+    mode = _mode(dtype)
+    if mode == "exact" and not fold:
+        mode = "float64"  # activations of the ANN are no whole numbers
+    floats = np.dtype(np.float32 if mode == "float32" else np.float64)
+    compiler = _Compiler(network, mode, floats, fold, skip_zero_weights)
+    populations = tuple(
+        compiler.population(layer)
+        for layer in network.layers
+        if isinstance(layer, Spiking) or layer is network.layers[-1]
     )
-    neurons, activation = None, None
-    if isinstance(layer, Spiking):
-        neurons = _neurons(layer.neuron, shape, dtype)
-        activation = layer.neuron.activation
-    return Population(
-        name=layer.name,
-        shape=shape,
-        layer_shape=network.shapes[layer.name],
-        tiles=tiles,
-        projections=projections,
-        neurons=neurons,
-        activation=activation,
+    return Plan(
+        network=network,
+        mode=mode,
+        dtype=floats,
+        fold=fold,
+        skip_zero_weights=skip_zero_weights,
+        populations=populations,
     )
 
 
-def _trace(network: Network, head: str, fold: bool) -> tuple[Port, Conv2d | Linear | None]:
-    """Follow a current back to the population it comes from: weights, flatten, pool, source."""
-    name, weighted, flatten, pool = head, None, False, None
-    layer = network.by_name.get(name)
-    if isinstance(layer, Conv2d | Linear):
-        weighted, name = layer, layer.inputs[0]
-        flatten = isinstance(layer, Linear)
+def _mode(dtype: DTypeLike) -> Mode:
+    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    for mode in MODES:
+        if name == mode:
+            return mode
+    raise UsageError(f"numbers must be one of {', '.join(MODES)}, got {name}")
+
+
+@dataclass(frozen=True)
+class _Compiler:
+    network: Network
+    mode: Mode
+    dtype: np.dtype[Any]
+    fold: bool
+    skip_zero: bool
+
+    def population(self, layer: Layer) -> Population:
+        network = self.network
+        drive = network.by_name.get(layer.inputs[0]) if isinstance(layer, Spiking) else layer
+        is_add = drive is not None and drive.kind == "add"
+        heads = drive.inputs if drive is not None and is_add else (drive.name if drive is not None else INPUT,)
+        traced = [self._trace(head) for head in heads]
+        shape = _as_plane(network.shapes[layer.name])
+        tiles = _tiles(shape[0], [weighted for _, weighted in traced])
+        adder = drive.name if drive is not None and is_add else layer.name
+        reason = self._obstacle(layer, [port for port, _ in traced])
+        integers = None
+        if not reason and isinstance(layer, Spiking):
+            integers = self._integers(layer.neuron, traced, shape, tiles)
+            reason = "" if integers else "its weights are too large for 32 bits"
+        return Population(
+            name=layer.name,
+            shape=shape,
+            layer_shape=network.shapes[layer.name],
+            tiles=tiles,
+            projections=tuple(
+                self._projection(port, weighted, adder, shape, tiles, integers.synapses[i] if integers else None)
+                for i, (port, weighted) in enumerate(traced)
+            ),
+            neurons=neurons_of(layer.neuron, shape, tiles, self.dtype)
+            if isinstance(layer, Spiking) and integers is None
+            else None,
+            integers=integers,
+            activation=layer.neuron.activation if isinstance(layer, Spiking) else None,
+            mode="exact" if integers else "float32" if self.mode == "float32" else "float64",
+            reason=reason if self.mode == "exact" else "",
+        )
+
+    def _trace(self, head: str) -> tuple[Port, Conv2d | Linear | None]:
+        """Follow a current back to the population it comes from: weights, flatten, pool, source."""
+        network = self.network
+        name, weighted, flatten, pool = head, None, False, None
         layer = network.by_name.get(name)
-    if isinstance(layer, Flatten):
-        flatten, name = True, layer.inputs[0]
-        layer = network.by_name.get(name)
-    if isinstance(layer, AvgPool2d):
-        pool, name = layer, layer.inputs[0]
-        layer = network.by_name.get(name)
-    flatten = flatten and len(network.shapes[name]) == 3
-    # Only equal spikes can be counted as +-1, with theta folded into the weight: one rounding, as W * (s * theta).
-    equal = isinstance(layer, Spiking) and layer.neuron.theta.ndim < 3
-    unit = fold and weighted is not None and pool is None and equal
-    return Port(source=name, pool=pool, flatten=flatten, unit=unit), weighted
+        if isinstance(layer, Conv2d | Linear):
+            weighted, name = layer, layer.inputs[0]
+            flatten = isinstance(layer, Linear)
+            layer = network.by_name.get(name)
+        if isinstance(layer, Flatten):
+            flatten, name = True, layer.inputs[0]
+            layer = network.by_name.get(name)
+        if isinstance(layer, AvgPool2d):
+            pool, name = layer, layer.inputs[0]
+            layer = network.by_name.get(name)
+        flatten = flatten and len(network.shapes[name]) == 3
+        # Only equal spikes can be counted as +-1, with theta folded into the weight: one rounding, as W * (s * theta).
+        equal = isinstance(layer, Spiking) and layer.neuron.theta.ndim < 3
+        unit = self.fold and weighted is not None and pool is None and equal
+        sized = pool is not None and isinstance(layer, Spiking) and not equal
+        return Port(source=name, pool=pool, flatten=flatten, unit=unit, sized=sized), weighted
+
+    def _obstacle(self, layer: Layer, ports: list[Port]) -> str:
+        """Why the population cannot compute in whole numbers, if it cannot."""
+        if self.mode != "exact":
+            return "not asked for"
+        if not isinstance(layer, Spiking):
+            return "the readout's logits are float64"
+        if any(port.source == INPUT for port in ports):
+            return "the image drives it, with currents in float64"
+        if layer.neuron.leak != 1:
+            return "its potential leaks, which is no whole number"
+        if layer.neuron.theta.ndim == 3:
+            return "its theta differs between positions"
+        for port in ports:
+            if self._theta_of(port.source).ndim == 3:
+                return f"the spikes of '{port.source}' differ in size between positions"
+        return ""
+
+    def _theta_of(self, source: str) -> Array:
+        layer = self.network.by_name[source]
+        assert isinstance(layer, Spiking)
+        return layer.neuron.theta
+
+    def _projection(
+        self,
+        port: Port,
+        weighted: Conv2d | Linear | None,
+        adder: str,
+        target: Plane,
+        tiles: NDArray[np.int64],
+        synapses: Synapses | None,
+    ) -> Projection:
+        source_shape = _as_plane(self.network.shapes[port.source])
+        cells = _as_plane(self.network.shapes[port.pool.name]) if port.pool else source_shape
+        plane = (cells[0] * cells[1] * cells[2], 1, 1) if port.flatten else cells
+        if weighted is None:
+            fan_out = np.ones((*plane[1:], 1), dtype=np.int64)
+            synapses = synapses or identity_of(np.ones(plane[0], dtype=self.dtype), tiles, plane)
+        else:
+            conv = as_conv(weighted)
+            fan_out = fan_out_of(conv, plane, target, self.skip_zero)
+            if synapses is None:
+                ones = port.unit and not self._fires_negative(port.source)
+                bias = conv.bias.astype(self.dtype)
+                synapses = synapses_of(conv, self._effective(conv, port), bias, tiles, plane, ones)
+        if port.flatten:
+            by_source = np.broadcast_to(fan_out, (1, 1, plane[0])).reshape(cells).transpose(1, 2, 0)
+            fan_out = np.ascontiguousarray(by_source if self.skip_zero else by_source[:, :, :1])
+        fan_out_spike, windows = fan_out, None
+        if port.pool:
+            fan_out_spike = unpool(fan_out, port.pool, source_shape)
+            windows = unpool(np.ones((*cells[1:], 1), dtype=np.int64), port.pool, source_shape)
+        image = port.source == INPUT
+        sized = None if image else by_position(self._theta_of(port.source), source_shape, self.dtype)
+        return Projection(
+            port=port,
+            layer=weighted,
+            target=adder if weighted is None else weighted.name,
+            cells=cells,
+            worth=None if image else self._worth(port, self.dtype),
+            theta=sized if port.sized else None,
+            synapses=synapses,
+            fan_out=fan_out,
+            fan_out_spike=fan_out_spike,
+            windows=windows,
+        )
+
+    def _fires_negative(self, source: str) -> bool:
+        layer = self.network.by_name[source]
+        return isinstance(layer, Spiking) and layer.neuron.dual
+
+    def _worth(self, port: Port, dtype: np.dtype[Any], unit: bool | None = None) -> Array:
+        """(1 or H * W, C), flattened (1, C * H * W): theta of the source as it arrives, or 1."""
+        shape = _as_plane(self.network.shapes[port.source])
+        unit = port.unit if unit is None else unit
+        worth = by_position(np.ones(()) if unit else self._theta_of(port.source), shape, dtype)
+        if not port.flatten or port.sized:
+            return worth
+        if len(worth) > 1:
+            return np.ascontiguousarray(worth.T.reshape(1, -1))
+        _, h, w = _as_plane(self.network.shapes[port.pool.name]) if port.pool else shape
+        return np.repeat(worth, h * w, axis=1)
+
+    def _effective(self, conv: Conv2d, port: Port) -> Array:
+        """The weights as the float kernels add them, (C_out, C_in / groups, kH, kW)."""
+        effective = conv.effective_weight().astype(self.dtype)
+        if not port.unit:
+            return effective
+        theta = self._theta_of(port.source).astype(self.dtype)
+        if theta.ndim and port.flatten:
+            theta = self._worth(port, self.dtype, unit=False)[0]
+        return folded(effective, theta, conv.groups)
+
+    def _integers(
+        self,
+        neuron: Neuron,
+        traced: list[tuple[Port, Conv2d | Linear | None]],
+        shape: Plane,
+        tiles: NDArray[np.int64],
+    ) -> Integers | None:
+        """The population in whole numbers, or None if no unit is both fine enough and large enough."""
+        theta = np.ascontiguousarray(np.broadcast_to(neuron.theta, shape[:1]))
+        bias, highest, lowest = np.zeros((3, shape[0]))
+        n_rows, terms = 0, 1
+        for port, weighted in traced:
+            signed = self._fires_negative(port.source)
+            per_count = self._worth(port, self.dtype)[0] / port.cells
+            if weighted is not None:
+                conv = as_conv(weighted)
+                per_count = self._per_count(conv, port).reshape(shape[0], -1)
+                bias += conv.bias
+                n_rows += conv.weight[0].size
+                terms += conv.weight[0].size * port.cells
+            high, low = largest_sums(per_count.reshape(shape[0], -1) * port.cells, signed)
+            highest, lowest = highest + high, lowest + low
+        sizes = np.maximum(highest + bias, -(lowest + bias))
+        bits = exact_bits(sizes, theta, terms) if n_rows <= MAX_ROWS and terms < 2**28 else 0
+        if bits < LEAST_BITS or np.abs(neuron.v0).max() > 2.0**20 * theta.min():
+            return None
+        float32 = all(each is None or np.can_cast(each.weight.dtype, np.float32) for _, each in traced)
+        synapses = []
+        for port, weighted in traced:
+            source = _as_plane(self.network.shapes[port.pool.name if port.pool else port.source])
+            plane = (source[0] * source[1] * source[2], 1, 1) if port.flatten else source
+            if weighted is None:
+                worth = units(self._worth(port, self.dtype)[0] / port.cells, theta, bits)
+                synapses.append(identity_of(worth, tiles, plane)._replace(ones=True))
+            else:
+                conv = as_conv(weighted)
+                weight = units(self._per_count(conv, port), theta, bits)
+                no_bias = np.zeros(shape[0], dtype=np.int32)
+                synapses.append(synapses_of(conv, weight, no_bias, tiles, plane, ones=True))
+        return Integers(
+            bits=bits,
+            synapses=tuple(synapses),
+            bias=by_tile(units(bias, theta, bits)[None], tiles, 0)[0],
+            neurons=exact_neurons(neuron, shape, tiles, bits),
+            stored=tuple(self._stored(port, weighted, float32) for port, weighted in traced),
+        )
+
+    def _per_count(self, conv: Conv2d, port: Port) -> Array:
+        """What a count of 1 adds to the current: W * theta of the source, and behind a pool over its cells."""
+        if port.unit:
+            return self._effective(conv, port)
+        theta = self._worth(port, self.dtype, unit=False)[0]
+        return folded(conv.effective_weight(), theta, conv.groups) / port.cells
+
+    def _stored(self, port: Port, weighted: Conv2d | Linear | None, float32: bool) -> Stored:
+        conv = as_conv(weighted) if weighted is not None else None
+        dtype = np.float32 if float32 else np.float64
+        weight = np.zeros((0, 0, 0), dtype) if conv is None else conv.weight.reshape(*conv.weight.shape[:2], -1)
+        n_out = 1 if conv is None else len(weight)
+        return Stored(
+            weight=np.require(weight, dtype, ["C", "W"]),
+            scale=np.ones(n_out) if conv is None or conv.scale is None else np.require(conv.scale, None, ["C", "W"]),
+            bias=np.zeros(n_out) if conv is None else np.require(conv.bias, None, ["C", "W"]),
+            worth=self._worth(port, self.dtype, unit=False),
+            cells=float(port.cells),
+            unit=port.unit,
+            magnitude=np.zeros((1, 0, 0, 0, 0, 0), dtype=np.uint64),
+            negative=np.zeros((0, 0, 0, 0, 0), dtype=np.uint64),
+        )
 
 
 def _tiles(n_channels: int, weighted: list[Conv2d | Linear | None]) -> NDArray[np.int64]:
@@ -180,187 +413,6 @@ def _tiles(n_channels: int, weighted: list[Conv2d | Linear | None]) -> NDArray[n
             cuts |= set(range(0, n_channels, n_channels // layer.groups))
     edges = np.array([*sorted(cuts), n_channels], dtype=np.int64)
     return np.stack([edges[:-1], np.diff(edges)], axis=1)
-
-
-def _projection(
-    network: Network,
-    port: Port,
-    weighted: Conv2d | Linear | None,
-    adder: str,
-    target: Plane,
-    tiles: NDArray[np.int64],
-    dtype: np.dtype[Any],
-    skip_zero: bool,
-) -> Projection:
-    source_shape = _as_plane(network.shapes[port.source])
-    cells = _as_plane(network.shapes[port.pool.name]) if port.pool else source_shape
-    plane = (cells[0] * cells[1] * cells[2], 1, 1) if port.flatten else cells
-    conv = _as_conv(weighted)
-    if conv is None:
-        fan_out = np.ones((*plane[1:], 1), dtype=np.int64)
-        synapses = _no_weights(len(tiles), plane, dtype)
-    else:
-        effective = conv.effective_weight().astype(dtype)
-        source = network.by_name.get(port.source)
-        ones = False
-        if port.unit and isinstance(source, Spiking):
-            theta = source.neuron.theta.astype(dtype)
-            effective = _fold(effective, theta, conv.groups, network.shapes[port.source], port.flatten)
-            ones = not source.neuron.dual
-        fan_out = _fan_out(conv, plane, target, skip_zero)
-        synapses = _synapses(conv, effective, tiles, plane, ones)
-    if port.flatten:
-        by_source = np.broadcast_to(fan_out, (1, 1, plane[0])).reshape(cells).transpose(1, 2, 0)
-        fan_out = np.ascontiguousarray(by_source if skip_zero else by_source[:, :, :1])
-    fan_out_spike, windows = fan_out, None
-    if port.pool:
-        fan_out_spike = _unpool(fan_out, port.pool, source_shape)
-        windows = _unpool(np.ones((*cells[1:], 1), dtype=np.int64), port.pool, source_shape)
-    return Projection(
-        port=port,
-        layer=weighted,
-        target=adder if weighted is None else weighted.name,
-        cells=cells,
-        worth=_worth(network, port, source_shape, dtype),
-        synapses=synapses,
-        fan_out=fan_out,
-        fan_out_spike=fan_out_spike,
-        windows=windows,
-    )
-
-
-def _worth(network: Network, port: Port, shape: Plane, dtype: np.dtype[Any]) -> Array | None:
-    source = network.by_name.get(port.source)
-    if not isinstance(source, Spiking):
-        return None
-    return _by_position(np.ones(()) if port.unit else source.neuron.theta, shape, dtype)
-
-
-def _as_conv(layer: Conv2d | Linear | None) -> Conv2d | None:
-    """A linear layer is a convolution over a plane of one position."""
-    if not isinstance(layer, Linear):
-        return layer
-    return Conv2d(
-        name=layer.name,
-        inputs=layer.inputs,
-        weight=layer.weight[:, :, None, None],
-        bias=layer.bias,
-        scale=layer.scale,
-    )
-
-
-def _fold(effective: Array, theta: Array, groups: int, shape: tuple[int, ...], flatten: bool) -> Array:
-    """W' = W * theta of the source channel: (C_out, C_in / groups, kH, kW)."""
-    if theta.ndim == 0:
-        return np.asarray(effective * theta)
-    if flatten:
-        theta = np.repeat(theta, shape[1] * shape[2])
-    c_out, c_group = effective.shape[:2]
-    by_group = effective.reshape(groups, c_out // groups, *effective.shape[1:])
-    return np.asarray(by_group * theta.reshape(groups, 1, c_group, 1, 1)).reshape(effective.shape)
-
-
-def _synapses(conv: Conv2d, effective: Array, tiles: NDArray[np.int64], plane: Plane, ones: bool) -> Synapses:
-    """Reorder weights to (n_tiles, kH * kW * C_in / groups, TILE) and the bias alike; lanes beyond a tile are 0."""
-    c_out, c_group, k_h, k_w = effective.shape
-    rows = effective.transpose(2, 3, 1, 0).reshape(k_h * k_w * c_group, c_out)
-    weight = _aligned_zeros((len(tiles), len(rows), TILE), effective.dtype)
-    bias = np.zeros((len(tiles), TILE), dtype=effective.dtype)
-    for index, (first, width) in enumerate(tiles):
-        weight[index, :, :width] = rows[:, first : first + width]
-        bias[index, :width] = conv.bias[first : first + width]
-    return Synapses(
-        weight=weight,
-        bias=bias,
-        first_channel=tiles[:, 0] // (c_out // conv.groups) * c_group,
-        kernel=(k_h, k_w),
-        stride=conv.stride,
-        padding=conv.padding,
-        dilation=conv.dilation,
-        plane=plane[1:],
-        channels=c_group,
-        n_steps=1,
-        constant=True,
-        grouped=conv.groups > 1,
-        ones=ones,
-    )
-
-
-def _no_weights(n_tiles: int, plane: Plane, dtype: np.dtype[Any]) -> Synapses:
-    """An identity projection, which the kernels know by its 0 channels."""
-    return Synapses(
-        weight=np.zeros((n_tiles, 0, TILE), dtype=dtype),
-        bias=np.zeros((n_tiles, TILE), dtype=dtype),
-        first_channel=np.zeros(n_tiles, dtype=np.int64),
-        kernel=(1, 1),
-        stride=(1, 1),
-        padding=(0, 0),
-        dilation=(1, 1),
-        plane=plane[1:],
-        channels=0,
-        n_steps=1,
-        constant=True,
-        grouped=False,
-        ones=False,
-    )
-
-
-def _fan_out(conv: Conv2d, plane: Plane, target: Plane, skip_zero: bool) -> NDArray[np.int64]:
-    """Existing synapses of each source position: (H, W, 1), or (H, W, C) when zero weights do not count."""
-    n_taps = np.ones((1, *conv.weight.shape[2:]), dtype=np.int64) * (conv.weight.shape[0] // conv.groups)
-    if skip_zero:
-        there = (conv.effective_weight() != 0).reshape(conv.groups, -1, *conv.weight.shape[1:])
-        n_taps = there.sum(axis=1, dtype=np.int64).reshape(-1, *conv.weight.shape[2:])
-    fan_out = np.zeros((plane[1], plane[2], len(n_taps)), dtype=np.int64)
-    for i in range(conv.weight.shape[2]):
-        for j in range(conv.weight.shape[3]):
-            rows = _reached(i, conv.stride[0], conv.padding[0], conv.dilation[0], plane[1], target[1])
-            columns = _reached(j, conv.stride[1], conv.padding[1], conv.dilation[1], plane[2], target[2])
-            fan_out[np.ix_(rows, columns)] += n_taps[:, i, j]
-    return fan_out
-
-
-def _reached(tap: int, stride: int, padding: int, dilation: int, n_source: int, n_target: int) -> NDArray[np.int64]:
-    """Source indices that a tap reads, over all targets."""
-    source = np.arange(n_target) * stride - padding + tap * dilation
-    return source[(source >= 0) & (source < n_source)]
-
-
-def _unpool(cells: NDArray[np.int64], pool: AvgPool2d, shape: Plane) -> NDArray[np.int64]:
-    """Sum, for each source position, of `cells` (H', W', C) over the windows it lies in."""
-    total = np.zeros((shape[1], shape[2], cells.shape[2]), dtype=np.int64)
-    for y in range(cells.shape[0]):
-        for x in range(cells.shape[1]):
-            top, left = y * pool.stride[0], x * pool.stride[1]
-            total[top : top + pool.kernel[0], left : left + pool.kernel[1]] += cells[y, x]
-    return total
-
-
-def _neurons(neuron: Neuron, shape: Plane, dtype: np.dtype[Any]) -> Neurons:
-    return Neurons(
-        theta=_by_position(neuron.theta, shape, dtype),
-        theta_neg=_by_position(neuron.negative_threshold, shape, dtype),
-        v0=_by_position(neuron.v0, shape, dtype),
-        leak=dtype.type(neuron.leak),
-        dual=neuron.dual,
-        gross=neuron.gate == "gross",
-        zero=neuron.reset == "zero",
-    )
-
-
-def _by_position(value: Array, shape: Plane, dtype: np.dtype[Any]) -> Array:
-    """A parameter as (H * W, C), or (1, C) where all positions share it."""
-    if value.ndim == 3:
-        return np.ascontiguousarray(np.moveaxis(value, 0, 2).reshape(-1, shape[0]).astype(dtype))
-    return np.ascontiguousarray(np.broadcast_to(value.reshape(1, -1), (1, shape[0])).astype(dtype))
-
-
-def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Zeros that start at a multiple of 64 bytes: unaligned rows cost a third of the speed."""
-    n_bytes = int(np.prod(shape)) * dtype.itemsize
-    raw = np.zeros(n_bytes + 64, dtype=np.uint8)
-    skip = -raw.ctypes.data % 64
-    return raw[skip : skip + n_bytes].view(dtype).reshape(shape)
 
 
 def _as_plane(shape: tuple[int, ...]) -> Plane:

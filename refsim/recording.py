@@ -3,7 +3,7 @@
 /                      attrs  format="refsim-recording"  version=1  T  name  neuron  weights_sha256  x_max
 /indices, /labels      (N,)   which images of the data set; labels are missing if the data has none
 /logits                (T, N, K)  the readout's input current of each step
-/layers/<name>         attrs  margin (2,);  counts_pos, counts_neg, reached (T, N)
+/layers/<name>         attrs  margin (2,);  counts_pos, counts_neg, reached, recomputed (T, N)
                        n (N, *shape) net counts;  v (N, *shape) final potentials
                        spikes/  t, image, neuron, sign: one entry per spike, image is a row of /indices
 /sops/<source>-><target>   unit, event, unit_neg, event_neg, pool_in (T, N)
@@ -91,6 +91,7 @@ class Recorder:
         self._put(f"{key}/counts_pos", population.n_pos, rows, axis=1)
         self._put(f"{key}/counts_neg", population.n_neg, rows, axis=1)
         self._put(f"{key}/reached", population.reached, rows, axis=1)
+        self._put(f"{key}/recomputed", population.recomputed, rows, axis=1)
         attributes = self._file[key].attrs
         attributes["margin"] = np.minimum(attributes.get("margin", np.inf), population.margin)
         if "n" in self._what and population.n is not None:
@@ -153,6 +154,7 @@ def _result(file: h5py.File, path: Path) -> Result:
             n_pos=group["counts_pos"][:].sum(axis=1),
             n_neg=group["counts_neg"][:].sum(axis=1),
             reached=group["reached"][:].sum(axis=1),
+            recomputed=group["recomputed"][:].sum(axis=1),
             margin=group.attrs["margin"],
         )
         for name, group in file["layers"].items()

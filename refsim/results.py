@@ -20,13 +20,14 @@ Counts = NDArray[np.int64]
 class PopulationCounts:
     """What one population did over all images.
 
-    n_pos, n_neg, reached : (T,) int64, as in `PopulationTrace`, summed over images
+    n_pos, n_neg, reached, recomputed : (T,) int64, as in `PopulationTrace`, summed over images
     margin : (2,), least decision margins over all images, in units of theta
     """
 
     n_pos: Counts
     n_neg: Counts
     reached: Counts
+    recomputed: Counts
     margin: Array
 
     def __add__(self, other: PopulationCounts) -> PopulationCounts:
@@ -34,6 +35,7 @@ class PopulationCounts:
             n_pos=self.n_pos + other.n_pos,
             n_neg=self.n_neg + other.n_neg,
             reached=self.reached + other.reached,
+            recomputed=self.recomputed + other.recomputed,
             margin=np.minimum(self.margin, other.margin),
         )
 
@@ -76,6 +78,7 @@ class Result:
                     n_pos=each.n_pos.sum(axis=1),
                     n_neg=each.n_neg.sum(axis=1),
                     reached=each.reached.sum(axis=1),
+                    recomputed=each.recomputed.sum(axis=1),
                     margin=each.margin,
                 )
                 for name, each in trace.populations.items()

@@ -37,27 +37,29 @@ class Mutant(NamedTuple):
 
 
 NEURON, SYNAPSE, POPULATION = "kernels/neuron.py", "kernels/synapse.py", "kernels/population.py"
-EVENTS, PLAN, SIMULATOR = "kernels/events.py", "plan.py", "simulator.py"
+PLANES, LISTS, BITS, INTEGER = "kernels/planes.py", "kernels/lists.py", "kernels/bits.py", "kernels/integer.py"
+RECOMPUTE, FIXED, TABLES, FANOUT = "kernels/recompute.py", "fixed_point.py", "tables.py", "fanout.py"
+PLAN, PORTS, SIMULATOR = "plan.py", "ports.py", "simulator.py"
 
 MUTANTS = (
     # The neuron
-    Mutant("fires only above theta", NEURON, "1 if m >= theta else 0", "1 if m > theta else 0"),
-    Mutant("negative spike only below theta_neg", NEURON, "1 if m <= theta_neg else 0", "1 if m < theta_neg else 0"),
-    Mutant("gate always open", NEURON, "below if lanes[FIRED + k] >= 1 else 0", "below"),
-    Mutant("gate opens at two", NEURON, "below if lanes[FIRED + k] >= 1", "below if lanes[FIRED + k] >= 2"),
-    Mutant("net and gross gate swapped", NEURON, "if neurons.gross else", "if not neurons.gross else"),
-    Mutant("gate of the last image stays", NEURON, "lanes[FIRED + k] = 0", "lanes[FIRED + k] += 0"),
-    Mutant("reset adds theta", NEURON, "lanes[V + k] - s * lanes", "lanes[V + k] + s * lanes"),
-    Mutant("no reset after -1", NEURON, "s = lanes[SPIKE + k] - lanes[NEGATIVE + k]", "s = lanes[SPIKE + k]"),
-    Mutant("zero reset without spike", NEURON, "if not neurons.zero or s == 0 else 0", "if not neurons.zero else 0"),
-    Mutant("reset to zero subtracts", NEURON, "reset if not neurons.zero or s == 0 else 0", "reset"),
-    Mutant("no leak", NEURON, "leak * lanes[V + k] + lanes[U + k]", "lanes[V + k] + lanes[U + k]"),
-    Mutant("current leaks too", NEURON, "leak * lanes[V + k] + lanes[U + k]", "leak * (lanes[V + k] + lanes[U + k])"),
-    Mutant("one theta for all positions", NEURON, "row = position if len(neurons.theta) > 1 else 0", "row = 0"),
-    Mutant("v0 of theta's layout", NEURON, "if len(neurons.v0) > 1", "if len(neurons.theta) > 1"),
-    Mutant("margin with a closed gate", NEURON, "gap = gap if lanes[FIRED + k] >= 1 else np.inf", "gap = gap"),
-    Mutant("margin not in units of theta", NEURON, "abs(m - theta) * lanes[PER_THETA + k]", "abs(m - theta)"),
-    Mutant("sum of currents forgets the past", NEURON, "lanes[TOTAL + k] += lanes", "lanes[TOTAL + k] = lanes"),
+    Mutant("fires only above theta", NEURON, "up = m >= theta", "up = m > theta"),
+    Mutant("negative spike only below theta_neg", NEURON, "(m <= theta_neg)", "(m < theta_neg)"),
+    Mutant("gate always open", NEURON, "(m <= theta_neg) & open_gate", "m <= theta_neg"),
+    Mutant("gate opens at two", NEURON, "fired >= one", "fired > one"),
+    Mutant("net and gross gate swapped", NEURON, "if not neurons.gross", "if neurons.gross"),
+    Mutant("gate of the last image stays", POPULATION, "fired, total = zero, zero", "total = zero"),
+    Mutant("reset adds theta", NEURON, "v = select(up, over, m)", "v = select(up, m + theta, m)"),
+    Mutant("no reset after -1", NEURON, "select(down, m + theta, v)", "select(down, m, v)"),
+    Mutant("reset to zero subtracts", NEURON, "v = select(up, zero, v)", "v = v"),
+    Mutant("no leak", NEURON, "splat(number(neurons.leak)) * v + u", "v + u"),
+    Mutant("current leaks too", NEURON, "splat(number(neurons.leak)) * v + u", "splat(number(neurons.leak)) * (v + u)"),
+    Mutant("one parameter for all positions", NEURON, "row = position if len(parameter) > 1 else 0", "row = 0"),
+    Mutant(
+        "margin with a closed gate", NEURON, "select(open_gate & (distance < gap_neg)", "select((distance < gap_neg)"
+    ),
+    Mutant("margin not in units of theta", POPULATION, "lesser(gap * per_theta, least)", "lesser(gap, least)"),
+    Mutant("sum of currents forgets the past", POPULATION, "total = total + u", "total = u"),
     # The synapses
     Mutant("padding added", SYNAPSE, "stride[0] - synapses.padding[0]", "stride[0] + synapses.padding[0]"),
     Mutant("padding of the other axis", SYNAPSE, "synapses.padding[1]", "synapses.padding[0]"),
@@ -71,59 +73,91 @@ MUTANTS = (
     Mutant("group begins late", SYNAPSE, "channel[begin] < first", "channel[begin] <= first"),
     Mutant("group ends late", SYNAPSE, "channel[end - 1] >= first + channels", "channel[end - 1] > first + channels"),
     Mutant("always the first step", SYNAPSE, "source_x) * synapses.n_steps + t", "source_x) * synapses.n_steps"),
-    Mutant("identity ignores the tile", SYNAPSE, "c = channel[event] - first", "c = channel[event]"),
-    Mutant("identity misses channel 0", SYNAPSE, "0 <= c < width", "0 < c < width"),
+    Mutant("no bias", SYNAPSE, "part + load(source.bias, tile * TILE)", "part"),
+    Mutant("bias of the first tile", SYNAPSE, "load(source.bias, tile * TILE)", "load(source.bias, 0)"),
+    Mutant("weights of the first tile", SYNAPSE, "add_rows(source.weight, tile,", "add_rows(source.weight, 0,"),
+    Mutant("image current of the last tile", SYNAPSE, "source.constant and t > 0", "source.constant and t >= 0"),
+    Mutant("residual forgotten", SYNAPSE, "part if p == 0 else total + part", "part if p == 0 else total"),
+    Mutant("reached without events", SYNAPSE, "elif n > 0:", "elif n >= 0:"),
+    Mutant("identity reaches every lane", SYNAPSE, "<< np.uint64(rows[i])", "<< np.uint64(0)"),
     # The population
-    Mutant("no bias", POPULATION, "part[k] += source.bias[tile, k]", "part[k] += 0"),
-    Mutant("bias of the first tile", POPULATION, "source.bias[tile, k]", "source.bias[0, k]"),
-    Mutant("weights of the first tile", POPULATION, "add_rows(source.weight, tile,", "add_rows(source.weight, 0,"),
-    Mutant("image current computed twice", POPULATION, "source.constant and t > 0", "source.constant and t > 1"),
-    Mutant("residual forgotten", POPULATION, "range(1, len(synapses))", "range(1, 1)"),
-    Mutant("third branch forgotten", POPULATION, "range(1, len(synapses))", "range(1, min(2, len(synapses)))"),
     Mutant("word of the next tile", POPULATION, "word = first // WORD", "word = (first + width) // WORD"),
     Mutant("word not shifted", POPULATION, "bit = np.uint64(first % WORD)", "bit = np.uint64(0)"),
-    Mutant("reached without events", POPULATION, "driven = driven or n > 0", "driven = driven or n >= 0"),
-    Mutant("reached by positive only", POPULATION, "parts[p, k] != 0", "parts[p, k] > 0"),
-    Mutant("margins mixed", POPULATION, "min(margin_out[1], lanes[MARGIN_NEG", "min(margin_out[1], lanes[MARGIN"),
-    Mutant("shift of the ANN subtracted", POPULATION, "* steps + shift", "* steps - shift"),
-    Mutant("ANN not clipped below", POPULATION, "min(max(z / lambda_, zero), one)", "min(z / lambda_, one)"),
-    Mutant("no ReLU", POPULATION, "= max(z, zero)", "= z"),
-    # The lists of events
-    Mutant("negative spikes are positive", EVENTS, "amplitude[n] = -theta[row, c]", "amplitude[n] = theta[row, c]"),
-    Mutant("theta of a wrong position", EVENTS, "row = y * width + x if", "row = y * height + x if"),
-    Mutant("theta of the first word", EVENTS, "amplitude[n] = theta[row, c]", "amplitude[n] = theta[row, k]"),
-    Mutant("pool is not a mean", EVENTS, "value / number(cells)", "value"),
-    Mutant("pool drops negative sums", EVENTS, "if value != 0:", "if value > 0:"),
-    Mutant("pool takes one theta", EVENTS, "theta[source_y * width + source_x, c]", "theta[source_y, c]"),
-    Mutant("graded operations have one sign", EVENTS, "ops[0 if count > 0 else 1,", "ops[0,"),
-    Mutant("cancelled sums are events", EVENTS, "if count != 0:", "if count >= 0:"),
-    Mutant("flatten runs over positions first", EVENTS, "c * n_positions + position", "position * n_channels + c"),
-    Mutant("fan-out of the corner", EVENTS, "popcount(bits) * fan_out[y, x, 0]", "popcount(bits) * fan_out[0, 0, 0]"),
-    Mutant("fan-out of the first word", EVENTS, "x, word * WORD + lowest_bit(bits)]", "x, lowest_bit(bits)]"),
-    Mutant("popcount misses the last step", EVENTS, ">> np.uint64(56)", ">> np.uint64(57)"),
+    # Bit planes and lists
+    Mutant(
+        "carry forgotten",
+        PLANES,
+        "carry &= digit\n                                sign ^= carry",
+        "carry = np.uint64(0)",
+    ),
+    Mutant("borrow where there is a digit", PLANES, "borrow &= ~digit", "borrow &= digit"),
+    Mutant("negative sums not inverted", PLANES, "digit = digits[k] ^ sign", "digit = digits[k]"),
+    Mutant("one digit only", PLANES, "range(1, len(magnitude))", "range(1, 1)"),
+    Mutant("digits of equal weight", PLANES, "& np.uint64(1)) << k", "& np.uint64(1))"),
+    Mutant("negative spikes are positive", PLANES, "return -value", "return value"),
+    Mutant("flatten runs over positions first", PLANES, "* n_positions + p", "* 1 + p * WORD * n_words"),
+    Mutant("fan-out of the corner", PLANES, "n_minus * fan_out[y, x, 0]", "n_minus * fan_out[0, 0, 0]"),
+    Mutant("fan-out of the first word", PLANES, "fan_out[y, x, word * WORD + bit]", "fan_out[y, x, bit]"),
+    Mutant("theta of a wrong position", LISTS, "row = y * width + x if", "row = y * height + x if"),
+    Mutant("pool is not a mean", LISTS, "* worth[row, c] / divisor", "* worth[row, c]"),
+    Mutant("popcount misses the last step", BITS, ">> np.uint64(56)", ">> np.uint64(57)"),
+    # Whole numbers
+    Mutant("no filter", INTEGER, "half_units += delivered + SLACK", "half_units = -1"),
+    Mutant("a class twice", INTEGER, "part = part + part", "part = part + part + part"),
+    Mutant("minus is plus", INTEGER, "part = subtract_rows(", "part = add_rows("),
+    Mutant("recomputed in vain", INTEGER, "v = load(memory.v, 0)", "v = v"),
+    Mutant("checkpoint a step late", INTEGER, "= t + 1, v\n", "= t, v\n"),
+    Mutant("asked of the next channel", INTEGER, "c = first + k", "c = first"),
+    Mutant("recomputed without past spikes", RECOMPUTE, "v - s * theta", "v"),
+    Mutant("recomputed without scale", RECOMPUTE, "* stored.scale[channel]", "* 1.0"),
+    Mutant("recomputed without worth", RECOMPUTE, "* worth[0, first + c] if", "if"),
+    Mutant(
+        "recomputed without bias", RECOMPUTE, "total + stored.bias[channel if len(stored.bias) > 1 else 0]", "total"
+    ),
+    Mutant(
+        "units of another theta",
+        FIXED,
+        "np.full(theta.shape, 2**bits, dtype=np.int64)",
+        "np.full(theta.shape, 2**bits + 2**(bits - 8), dtype=np.int64)",
+    ),
+    Mutant("sums too large", FIXED, "return min(30, floor(", "return min(30, 6 + floor("),
     # The plan
-    Mutant("theta not folded", PLAN, "return np.asarray(effective * theta)", "return effective"),
-    Mutant("theta folded in a wrong order", PLAN, "theta = np.repeat(theta,", "theta = np.tile(theta,"),
-    Mutant("theta of a wrong group", PLAN, "theta.reshape(groups, 1,", "theta[::-1].reshape(groups, 1,"),
-    Mutant("first channel of a wrong group", PLAN, "// (c_out // conv.groups) * c_group", "// c_out * c_group"),
+    Mutant("theta not folded", TABLES, "return np.asarray(effective * theta)", "return effective"),
+    Mutant("theta folded in a wrong order", PLAN, "np.repeat(worth, h * w, axis=1)", "np.tile(worth, (1, h * w))"),
+    Mutant("theta of a wrong group", TABLES, "theta.reshape(groups, 1,", "theta[::-1].reshape(groups, 1,"),
+    Mutant("first channel of a wrong group", TABLES, "// (c_out // conv.groups) * c_group", "// c_out * c_group"),
     Mutant("tiles ignore groups", PLAN, "cuts |= set(range(0, n_channels, n_channels // layer.groups))", "pass"),
-    Mutant("weights by channel first", PLAN, "effective.transpose(2, 3, 1, 0)", "effective.transpose(1, 2, 3, 0)"),
-    Mutant("signed spikes taken as ones", PLAN, "ones = not source.neuron.dual", "ones = True"),
+    Mutant("weights by channel first", TABLES, "weight.transpose(2, 3, 1, 0)", "weight.transpose(1, 2, 3, 0)"),
+    Mutant(
+        "signed spikes taken as ones",
+        PLAN,
+        "ones = port.unit and not self._fires_negative(port.source)",
+        "ones = port.unit",
+    ),
     Mutant("graded events taken as spikes", PLAN, "and pool is None and equal", "and equal"),
-    Mutant("unequal spikes taken as equal", PLAN, "neuron.theta.ndim < 3\n    unit", "neuron.theta.ndim < 4\n    unit"),
-    Mutant("border synapses forgotten", PLAN, "(source >= 0) &", "(source > 0) &"),
-    Mutant("fan-out ignores groups", PLAN, "(conv.weight.shape[0] // conv.groups)", "conv.weight.shape[0]"),
-    Mutant("zero weights are negative ones", PLAN, "(conv.effective_weight() != 0)", "(conv.effective_weight() > 0)"),
-    Mutant("windows of the stride", PLAN, "top : top + pool.kernel[0]", "top : top + pool.stride[0]"),
+    Mutant("border synapses forgotten", FANOUT, "(source >= 0) &", "(source > 0) &"),
+    Mutant("fan-out ignores groups", FANOUT, "(conv.weight.shape[0] // conv.groups)", "conv.weight.shape[0]"),
+    Mutant("zero weights are negative ones", FANOUT, "(conv.effective_weight() != 0)", "(conv.effective_weight() > 0)"),
+    Mutant("windows of the stride", FANOUT, "top : top + pool.kernel[0]", "top : top + pool.stride[0]"),
     Mutant("events forgotten too early", PLAN, "return seen - ahead", "return seen"),
-    Mutant("gate of the other kind", PLAN, 'gross=neuron.gate == "gross"', 'gross=neuron.gate == "net"'),
+    Mutant("gate of the other kind", TABLES, 'gross=neuron.gate == "gross"', 'gross=neuron.gate == "net"'),
     # The simulator
     Mutant("parallel projections counted once", SIMULATOR, "ops[key] + counted if key in ops else counted", "counted"),
-    Mutant("room for one window", SIMULATOR, "n_spikes * overlap", "n_spikes"),
-    Mutant("image pool of a wrong stride", SIMULATOR, "i + pool.stride[0]", "i + pool.stride[1]"),
-    Mutant("signs of operations swapped", SIMULATOR, "for mask in train)", "for mask in train[::-1])"),
-    Mutant("negative spikes enter no pool", SIMULATOR, "train.negative, projection", "train.positive, projection"),
+    Mutant("image pool of a wrong stride", PORTS, "i + pool.stride[0]", "i + pool.stride[1]"),
+    Mutant("sized spikes of equal size", PORTS, "* theta.reshape(h, w, n_channels)", "* theta[0]"),
+    Mutant(
+        "signs of operations swapped", PORTS, "unit_pos=unit[0], unit_neg=unit[1]", "unit_pos=unit[1], unit_neg=unit[0]"
+    ),
+    Mutant("negative spikes enter no pool", PORTS, "windows).sum(axis=0)", "windows)[0]"),
     Mutant("identity of the image multiplies", SIMULATOR, "projection.layer is not None", "True"),
+    Mutant("shift of the ANN subtracted", SIMULATOR, "* L + shift", "* L - shift"),
+    Mutant(
+        "ANN not clipped below",
+        SIMULATOR,
+        "np.clip(z / lambda_, dtype.type(0), dtype.type(1))",
+        "np.minimum(z / lambda_, 1)",
+    ),
+    Mutant("no ReLU", SIMULATOR, "np.maximum(z, dtype.type(0))", "z"),
     # The rule of the house: a layer kind exists everywhere or nowhere
     Mutant(
         "a kind that nobody draws",
@@ -144,7 +178,7 @@ def main(words: list[str]) -> int:
         for part in ("refsim", "tests"):
             shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis"))
         shutil.copy(ROOT / "pyproject.toml", copy)
-        _replace(copy / "refsim/kernels/vector.py", "TILE = 64\n", "TILE = 4\n")
+        _replace(copy / "refsim/kernels/lanes.py", "TILE = 64\n", "TILE = 4\n")
         if _outcome(copy) != "survived":
             print("the tests fail without any mutant")
             return 1
@@ -197,7 +231,7 @@ def _run_tests(copy: Path) -> NoReturn:
     sys.path.insert(0, str(copy))
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 1)
-        tests = [f"tests/engine/test_{name}.py" for name in TESTS]
+        tests = [*(f"tests/engine/test_{name}.py" for name in TESTS), "tests/kernels"]
         code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])
     os._exit(code)
 

@@ -81,11 +81,11 @@ def _replay(file: Any, report: dict[str, Any], show: Any) -> None:
 
 def _compare(file: Any, T: int, n_images: int, report: dict[str, Any], show: Any) -> None:
     from refsim.analysis.margin import margins
+    from refsim.comparison.equality import assert_equals_reference
     from refsim.golden import with_neuron
     from refsim.plan import compile_network
     from refsim.results import Result
     from refsim.simulator import simulate
-    from refsim.testing.equality import assert_equals_reference
 
     n_samples = len(file.samples.labels)
     chosen = np.arange(min(n_images, n_samples)) * n_samples // min(n_images, n_samples)

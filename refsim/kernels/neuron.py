@@ -5,24 +5,21 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from refsim.kernels.vector import TILE
-
-# Where the lanes of a tile stand in its one flat array. With a single array and fixed distances the compiler
-# sees that nothing overlaps and vectorises the loops below.
-U, V, TOTAL, FIRED, SPIKE, NEGATIVE, MARGIN, MARGIN_NEG, THETA, THETA_NEG, PER_THETA = range(0, 11 * TILE, TILE)
-N_LANES = 11 * TILE
+from refsim.kernels.compiling import inlined
+from refsim.kernels.lanes import TILE, lesser, load, select, splat, to_bits
 
 
 class Neurons(NamedTuple):
-    """Parameters of one population; row p is position p = y * W + x, or the only row if all positions share it.
+    """Parameters of one population, by tile; row p is position p = y * W + x, or the only row if all share it.
 
-    theta, theta_neg, v0 : (1 or H * W, C)
+    theta, theta_neg, v0 : (1 or H * W, n_tiles, TILE); lanes beyond a tile's width have theta = inf and never fire
+    per_theta : 1 / theta; beyond a tile's width 1
     """
 
     theta: NDArray[Any]
+    per_theta: NDArray[Any]
     theta_neg: NDArray[Any]
     v0: NDArray[Any]
     leak: float
@@ -31,57 +28,43 @@ class Neurons(NamedTuple):
     zero: bool
 
 
-@njit(cache=True, nogil=True)
-def load_tile(neurons, position, first, width, lanes):  # type: ignore[no-untyped-def]
-    """Copy the parameters of channels first .. first + width at a position, and set the state to its start."""
-    row = position if len(neurons.theta) > 1 else 0
-    row_neg = position if len(neurons.theta_neg) > 1 else 0
-    row_v0 = position if len(neurons.v0) > 1 else 0
-    for k in range(width):
-        lanes[THETA + k] = neurons.theta[row, first + k]
-        lanes[PER_THETA + k] = 1 / lanes[THETA + k]
-        lanes[THETA_NEG + k] = neurons.theta_neg[row_neg, first + k]
-        lanes[V + k] = neurons.v0[row_v0, first + k]
-    for k in range(TILE):
-        lanes[FIRED + k] = 0
-        lanes[TOTAL + k] = 0
+@inlined
+def load_at(parameter, position, tile):  # type: ignore[no-untyped-def]
+    """A tile of a parameter (1 or H * W, n_tiles, TILE) at a position."""
+    row = position if len(parameter) > 1 else 0
+    return load(parameter, (row * parameter.shape[1] + tile) * TILE)
 
 
-@njit(cache=True, nogil=True)
-def reset_margins(lanes):  # type: ignore[no-untyped-def]
-    """No decision has been seen yet."""
-    for k in range(TILE):
-        lanes[MARGIN + k] = np.inf
-        lanes[MARGIN_NEG + k] = np.inf
+@inlined
+def fire(neurons, u, theta, theta_neg, v, fired, gap, gap_neg):  # type: ignore[no-untyped-def]
+    """Integrate u and fire. Lanes in, lanes out: v, fired, gap, gap_neg, and the bits of +1 and of -1 spikes.
 
-
-@njit(cache=True, nogil=True)
-def fire(neurons, lanes):  # type: ignore[no-untyped-def]
-    """Integrate U, fire, reset: changes V, FIRED, TOTAL and the margins; writes SPIKE, NEGATIVE (0 or 1 each).
-
-    MARGIN, MARGIN_NEG : least |m - theta| / theta so far, and |m - theta_neg| / theta where the gate was open.
+    fired : the count that opens the gate of theta_neg
+    gap, gap_neg : least |m - theta| so far, and |m - theta_neg| where the gate was open
     """
-    leak = neurons.leak
-    for k in range(TILE):
-        m = leak * lanes[V + k] + lanes[U + k]
-        theta = lanes[THETA + k]
-        gap = abs(m - theta) * lanes[PER_THETA + k]
-        lanes[MARGIN + k] = gap if gap < lanes[MARGIN + k] else lanes[MARGIN + k]
-        lanes[SPIKE + k] = 1 if m >= theta else 0
-        lanes[TOTAL + k] += lanes[U + k]
-        lanes[V + k] = m
+    number = neurons.theta.dtype.type
+    zero = splat(number(0))
+    m = splat(number(neurons.leak)) * v + u
+    over = m - theta
+    up = m >= theta
+    distance = select(over < zero, zero - over, over)
+    gap = lesser(distance, gap)
+    v = select(up, over, m)
+    down_bits = np.uint64(0)
     if neurons.dual:
-        for k in range(TILE):
-            m = lanes[V + k]
-            theta_neg = lanes[THETA_NEG + k]
-            gap = abs(m - theta_neg) * lanes[PER_THETA + k]
-            gap = gap if lanes[FIRED + k] >= 1 else np.inf
-            lanes[MARGIN_NEG + k] = gap if gap < lanes[MARGIN_NEG + k] else lanes[MARGIN_NEG + k]
-            below = 1 if m <= theta_neg else 0
-            lanes[NEGATIVE + k] = below if lanes[FIRED + k] >= 1 else 0
-        for k in range(TILE):
-            lanes[FIRED + k] += lanes[SPIKE + k] if neurons.gross else lanes[SPIKE + k] - lanes[NEGATIVE + k]
-    for k in range(TILE):
-        s = lanes[SPIKE + k] - lanes[NEGATIVE + k]
-        reset = lanes[V + k] - s * lanes[THETA + k]
-        lanes[V + k] = reset if not neurons.zero or s == 0 else 0
+        one = splat(number(1))
+        open_gate = fired >= one
+        down = (m <= theta_neg) & open_gate
+        over_neg = m - theta_neg
+        distance = select(over_neg < zero, zero - over_neg, over_neg)
+        gap_neg = select(open_gate & (distance < gap_neg), distance, gap_neg)
+        v = select(down, m + theta, v)
+        fired = select(up, fired + one, fired)
+        if not neurons.gross:
+            fired = select(down, fired - one, fired)
+        down_bits = to_bits(down)
+        if neurons.zero:
+            v = select(down, zero, v)
+    if neurons.zero:
+        v = select(up, zero, v)
+    return v, fired, gap, gap_neg, to_bits(up), down_bits

@@ -1,181 +1,101 @@
-"""One population, all its T steps: gather the currents of a tile, fire, next step. Nothing is stored in between.
+"""One population in float numbers, all its T steps: gather the currents of a tile, fire, next step.
 
-Output channels are cut into tiles; tile outermost, then image, position, step. The drivers differ in what they
-do with the current: neurons, the ANN's activation, or the readout.
+Output channels are cut into tiles; tile outermost, then image, position, step, so that a tile's weights stay in
+cache and its potentials in registers.
 """
 
 from __future__ import annotations
 
-from math import floor
+from typing import Any
 
 import numpy as np
-from numba import njit
 
 from refsim.events import WORD
-from refsim.kernels.neuron import (
-    MARGIN,
-    MARGIN_NEG,
-    N_LANES,
-    NEGATIVE,
-    SPIKE,
-    THETA,
-    THETA_NEG,
-    TOTAL,
-    U,
-    V,
-    fire,
-    load_tile,
-    reset_margins,
-)
-from refsim.kernels.synapse import list_rows, pass_through
-from refsim.kernels.vector import TILE, add_rows, add_scaled_rows, pack
+from refsim.kernels.bits import popcount
+from refsim.kernels.compiling import kernel
+from refsim.kernels.lanes import TILE, lesser, splat, store, to_bits
+from refsim.kernels.neuron import fire, load_at
+from refsim.kernels.rows import STRIDE
+from refsim.kernels.synapse import gather
 
 
-@njit(cache=True, nogil=True)
-def max_rows(synapses):  # type: ignore[no-untyped-def]
-    """Rows of the largest weight table among the projections."""
-    most = 1
-    for p in range(len(synapses)):
-        most = max(most, synapses[p].weight.shape[1])
-    return most
+def room_for(synapses: tuple[Any, ...], dtype: Any) -> tuple[Any, ...]:
+    """Room for the rows and amplitudes of one position, the currents of each projection, and two tiles of lanes."""
+    most = max(each.weight.shape[1] for each in synapses) + STRIDE
+    return (
+        np.empty(most, np.int32),
+        np.empty(most, dtype),
+        np.zeros((len(synapses), TILE), dtype),
+        np.zeros((2, TILE), dtype),
+    )
 
 
-@njit(cache=True, nogil=True)
-def gather(synapses, events, tile, first, width, b, y, x, t, rows, amplitudes, parts, u):  # type: ignore[no-untyped-def]
-    """u[:TILE] = the sum of the projections' currents, each with its bias last; returns whether weights were added.
-
-    Writes parts (P, TILE), one current per projection; that of a constant source is computed at t = 0 only.
-    """
-    driven = False
-    for p in range(len(synapses)):
-        source = synapses[p]
-        driven = driven or source.constant
-        if source.constant and t > 0:
-            continue
-        part = parts[p]
-        if source.channels == 0:
-            h, w = source.plane
-            pass_through(events[p], ((b * h + y) * w + x) * source.n_steps + t, first, width, part)
-        else:
-            n = list_rows(source, events[p], tile, b, y, x, t, rows, amplitudes)
-            if source.ones:
-                add_rows(source.weight, tile, rows, n, part)
-            else:
-                add_scaled_rows(source.weight, tile, rows, amplitudes, n, part)
-            driven = driven or n > 0
-            for k in range(TILE):
-                part[k] += source.bias[tile, k]
-    for k in range(TILE):
-        u[k] = parts[0, k]
-    for p in range(1, len(synapses)):
-        for k in range(TILE):
-            u[k] += parts[p, k]
-    return driven
-
-
-@njit(cache=True, nogil=True)
-def run_spiking(tiles, synapses, events, neurons, positive, negative, v_out, total_out, margin_out, reached_out):  # type: ignore[no-untyped-def]
-    """Run a population of neurons.
+@kernel
+def run_spiking(tiles, synapses, events, neurons, room, positive, negative, recorded, gaps, reached_out):  # type: ignore[no-untyped-def]
+    """Run a population of neurons. Returns whether all currents were finite.
 
     tiles : (n_tiles, 2) int64, first channel and width; a tile lies within one mask word
-    synapses, events : tuples, one entry per projection
+    synapses, events : tuples, one entry per projection; room : to work in, see `room_for`
     positive, negative : masks as in `SpikeTrain`, zero on entry; written
-    v_out, total_out : (B, H, W, C), final potential and sum of the currents over time; written
-    margin_out : (2,), decision margins; lowered
+    recorded : (2, B, H, W, C), final potential and sum of the currents over time; written, unless 0 images long
+    gaps : (2, n_tiles, TILE), least |m - theta| and |m - theta_neg| in units of theta; written
     reached_out : (B, T) int64, neurons that received at least one delivery; added to
     """
     n_images, height, width_out, T, _ = positive.shape
-    dtype = v_out.dtype
-    rows = np.empty(max_rows(synapses), np.int32)
-    amplitudes = np.empty(max_rows(synapses), dtype)
-    parts = np.zeros((len(synapses), TILE), dtype)
-    lanes = np.zeros(N_LANES, dtype)
+    number = recorded.dtype.type
+    rows, amplitudes, parts, out = room
+    zero, infinite = splat(number(0)), splat(number(np.inf))
+    finite = True
     for tile in range(len(tiles)):
         first, width = tiles[tile]
         word = first // WORD
         bit = np.uint64(first % WORD)
-        used = ~np.uint64(0) >> np.uint64(TILE - width)
-        # Lanes beyond the tile's width have no weights; a threshold keeps them silent.
-        lanes[THETA : THETA + TILE] = 1
-        lanes[THETA_NEG : THETA_NEG + TILE] = -1
-        lanes[V : V + TILE] = 0
-        reset_margins(lanes)
+        used = ~np.uint64(0) >> np.uint64(WORD - width)
+        least, least_neg = infinite, infinite
         for b in range(n_images):
             for y in range(height):
                 for x in range(width_out):
-                    load_tile(neurons, y * width_out + x, first, width, lanes)
+                    position = y * width_out + x
+                    theta = load_at(neurons.theta, position, tile)
+                    theta_neg = load_at(neurons.theta_neg, position, tile)
+                    v = load_at(neurons.v0, position, tile)
+                    fired, total = zero, zero
+                    gap, gap_neg = infinite, infinite
                     for t in range(T):
-                        driven = gather(
-                            synapses, events, tile, first, width, b, y, x, t, rows, amplitudes, parts, lanes[U:]
-                        )
-                        fire(neurons, lanes)
-                        positive[b, y, x, t, word] |= (pack(lanes, SPIKE) & used) << bit
+                        u, reached = gather(synapses, events, tile, b, y, x, t, rows, amplitudes, parts)
+                        v, fired, gap, gap_neg, up, down = fire(neurons, u, theta, theta_neg, v, fired, gap, gap_neg)
+                        positive[b, y, x, t, word] |= (up & used) << bit
                         if neurons.dual:
-                            negative[b, y, x, t, word] |= (pack(lanes, NEGATIVE) & used) << bit
-                        if driven:
-                            reached_out[b, t] += width
-                        else:
-                            for k in range(width):
-                                reached_out[b, t] += is_reached(synapses, parts, k)
-                    for k in range(width):
-                        v_out[b, y, x, first + k] = lanes[V + k]
-                        total_out[b, y, x, first + k] = lanes[TOTAL + k]
-        for k in range(width):
-            margin_out[0] = min(margin_out[0], lanes[MARGIN + k])
-            margin_out[1] = min(margin_out[1], lanes[MARGIN_NEG + k])
+                            negative[b, y, x, t, word] |= (down & used) << bit
+                        reached_out[b, t] += popcount(reached & used)
+                        total = total + u
+                    per_theta = load_at(neurons.per_theta, position, tile)
+                    least = lesser(gap * per_theta, least)
+                    least_neg = lesser(gap_neg * per_theta, least_neg)
+                    finite &= used & ~to_bits(total - total >= zero) == np.uint64(0)  # inf - inf is not a number
+                    if recorded.shape[1] > 0:
+                        store(out, 0, total)
+                        store(out, TILE, v)
+                        for k in range(width):
+                            recorded[0, b, y, x, first + k] = out[1, k]
+                            recorded[1, b, y, x, first + k] = out[0, k]
+        store(gaps, tile * TILE, least)
+        store(gaps, (len(tiles) + tile) * TILE, least_neg)
+    return finite
 
 
-@njit(cache=True, nogil=True)
-def is_reached(synapses, parts, k):  # type: ignore[no-untyped-def]
-    """Whether an identity projection delivered to lane k."""
-    for p in range(len(synapses)):  # noqa: SIM110 - Numba compiles loops, not generators
-        if synapses[p].channels == 0 and parts[p, k] != 0:
-            return True
-    return False
-
-
-@njit(cache=True, nogil=True)
-def run_readout(tiles, synapses, events, logits):  # type: ignore[no-untyped-def]
-    """Run the readout, which has no neurons. logits : (B, T, K), the current of each step; written."""
-    n_images, T, _ = logits.shape
-    rows = np.empty(max_rows(synapses), np.int32)
-    amplitudes = np.empty(max_rows(synapses), logits.dtype)
-    parts = np.zeros((len(synapses), TILE), logits.dtype)
-    u = np.zeros(TILE, logits.dtype)
-    for tile in range(len(tiles)):
-        first, width = tiles[tile]
-        for b in range(n_images):
-            for t in range(T):
-                gather(synapses, events, tile, first, width, b, 0, 0, t, rows, amplitudes, parts, u)
-                for k in range(width):
-                    logits[b, t, first + k] = u[k]
-
-
-@njit(cache=True, nogil=True)
-def run_activation(tiles, synapses, events, lambda_, L, shift, z_out, a_out):  # type: ignore[no-untyped-def]
-    """Run a layer of the ANN: QCFS with L steps, or ReLU where L = 0 (twin of `reference.activations`).
-
-    z_out, a_out : (B, H, W, C), weighted input and activation; written
-    """
-    n_images, height, width_out, _ = a_out.shape
-    dtype = a_out.dtype
-    number = dtype.type  # an integer times a float32 would be a float64, and rounded elsewhere than in the twin
-    zero, one, steps = number(0), number(1), number(L)
-    rows = np.empty(max_rows(synapses), np.int32)
-    amplitudes = np.empty(max_rows(synapses), dtype)
-    parts = np.zeros((len(synapses), TILE), dtype)
-    u = np.zeros(TILE, dtype)
+@kernel
+def run_currents(tiles, synapses, events, room, z_out):  # type: ignore[no-untyped-def]
+    """The currents of a layer, for those who have other uses for them. z_out : (B, H, W, T, C); written."""
+    n_images, height, width_out, T, _ = z_out.shape
+    rows, amplitudes, parts, out = room
     for tile in range(len(tiles)):
         first, width = tiles[tile]
         for b in range(n_images):
             for y in range(height):
                 for x in range(width_out):
-                    gather(synapses, events, tile, first, width, b, y, x, 0, rows, amplitudes, parts, u)
-                    for k in range(width):
-                        z = u[k]
-                        z_out[b, y, x, first + k] = z
-                        if L == 0:
-                            a_out[b, y, x, first + k] = max(z, zero)
-                        else:
-                            level = number(floor(min(max(z / lambda_, zero), one) * steps + shift))
-                            a_out[b, y, x, first + k] = level / steps * lambda_
+                    for t in range(T):
+                        u, _ = gather(synapses, events, tile, b, y, x, t, rows, amplitudes, parts)
+                        store(out, 0, u)
+                        for k in range(width):
+                            z_out[b, y, x, t, first + k] = out[0, k]

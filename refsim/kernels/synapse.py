@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from refsim.kernels.vector import TILE
+from refsim.kernels.compiling import inlined
+from refsim.kernels.lanes import TILE, load, splat, store
+from refsim.kernels.rows import add_rows, add_scaled_rows, copy_offset
 
 
 class Synapses(NamedTuple):
@@ -22,11 +23,12 @@ class Synapses(NamedTuple):
     bias : (n_tiles, TILE)
     first_channel : (n_tiles,) int64, the lowest source channel that reaches the tile (groups)
     kernel, stride, padding, dilation, plane : int64 pairs; plane is (H, W) of the source
-    channels : source channels that reach one tile; 0 for an identity projection, which has no weights
+    channels : source channels that reach one tile
     n_steps : steps for which the source lists events
     constant : the source is the same at every step (the image); it lists one step
     grouped : a tile is reached by some of the source channels only
     ones : every amplitude is +1 (theta is folded into the weight, and the source fires no negative spikes)
+    identity : no weights act; the table is a unit matrix
     """
 
     weight: NDArray[Any]
@@ -42,13 +44,14 @@ class Synapses(NamedTuple):
     constant: bool
     grouped: bool
     ones: bool
+    identity: bool
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def list_rows(synapses, events, tile, b, y, x, t, rows, amplitudes):  # type: ignore[no-untyped-def]
     """List the weight rows that position (y, x) of image b receives at step t; returns how many.
 
-    Writes rows (n_rows,) int32 and amplitudes (n_rows,).
+    Writes rows (n_rows + STRIDE,) int32 and, unless all are 1, amplitudes.
     """
     k_h, k_w = synapses.kernel
     h, w = synapses.plane
@@ -72,22 +75,41 @@ def list_rows(synapses, events, tile, b, y, x, t, rows, amplitudes):  # type: ig
                     begin += 1
                 while end > begin and channel[end - 1] >= first + channels:
                     end -= 1
-            base = np.int32((i * k_w + j) * channels - first)
-            for event in range(end - begin):
-                rows[n + event] = base + channel[begin + event]
-            for event in range(end - begin):
-                amplitudes[n + event] = amplitude[begin + event]
+            copy_offset(channel, begin, end, np.int32((i * k_w + j) * channels - first), rows, n)
+            if not synapses.ones:
+                copy_offset(amplitude, begin, end, amplitude.dtype.type(0), amplitudes, n)
             n += end - begin
     return n
 
 
-@njit(cache=True, nogil=True)
-def pass_through(events, cell, first, width, current):  # type: ignore[no-untyped-def]
-    """current[:] = the source's own values for channels first .. first + width: an identity projection."""
-    start, channel, amplitude = events
-    for k in range(TILE):
-        current[k] = 0
-    for event in range(start[cell], start[cell + 1]):
-        c = channel[event] - first
-        if 0 <= c < width:
-            current[c] = amplitude[event]
+@inlined
+def gather(synapses, events, tile, b, y, x, t, rows, amplitudes, parts):  # type: ignore[no-untyped-def]
+    """The sum of the projections' currents, each with its bias last, and the bits of the lanes that were reached.
+
+    Writes parts (P, TILE), one current per projection; that of a constant source is computed at t = 0 only.
+    """
+    zero = splat(parts.dtype.type(0))
+    total = zero
+    reached = np.uint64(0)
+    for p in range(len(synapses)):
+        source = synapses[p]
+        if source.constant and t > 0:
+            part = load(parts, p * TILE)
+            reached = ~np.uint64(0)
+        else:
+            n = list_rows(source, events[p], tile, b, y, x, t, rows, amplitudes)
+            if source.ones:
+                part = add_rows(source.weight, tile, rows, 0, n, zero)
+            else:
+                part = add_scaled_rows(source.weight, tile, rows, amplitudes, 0, n, zero)
+            part = part + load(source.bias, tile * TILE)
+            if source.constant:
+                store(parts, p * TILE, part)
+                reached = ~np.uint64(0)
+            elif source.identity:
+                for i in range(n):
+                    reached |= np.uint64(1) << np.uint64(rows[i])
+            elif n > 0:
+                reached = ~np.uint64(0)
+        total = part if p == 0 else total + part
+    return total, reached

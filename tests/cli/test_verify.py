@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +91,15 @@ def test_an_engine_that_differs_from_the_specification_is_named(
     done = refsim("verify", "-w", weights.with_name("no_golden.h5"))
     assert done.code == 4
     assert "engine and specification differ (if, T=4): layer 'if1'" in done.err
+
+
+def test_verify_needs_no_hypothesis(weights: Path) -> None:
+    code = (
+        "import sys; sys.modules['hypothesis'] = None; from refsim.cli import main; "
+        f"main(['verify', '-w', {str(weights)!r}, '--images', '1'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.count("engine == specification ok")) == (0, 2)
 
 
 def test_reseal_needs_a_named_file(refsim: Call) -> None:

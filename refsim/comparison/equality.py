@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from refsim.comparison.counts import expected_ops, expected_reached
 from refsim.model import Network
 from refsim.plan import compile_network
 from refsim.reference.network import simulate as simulate_reference
 from refsim.simulator import simulate
 from refsim.synops import SynapticOps
-from refsim.testing.counts import expected_ops, expected_reached
 
 Array = NDArray[Any]
 

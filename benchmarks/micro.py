@@ -1,0 +1,44 @@
+"""The machine's limit: how fast rows of a weight table can be added when nothing else happens."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from refsim.kernels.lanes import TILE, splat, store
+from refsim.kernels.rows import add_rows
+from refsim.tables import aligned_zeros
+
+LEVELS = {"L1": 64, "L2": 2304, "L3": 40000}
+"""Rows of a table: 64 rows of 64 float64 are 32 KB, 2304 are 1.2 MB, 40000 are 20 MB."""
+
+
+@njit(nogil=True)
+def _repeat(weight, rows, zero, n, out):  # type: ignore[no-untyped-def]
+    for _ in range(n):
+        store(out, 0, add_rows(weight, 0, rows, 0, len(rows), splat(zero)))
+
+
+def measure(rounds: int) -> list[dict[str, Any]]:
+    """G additions per second, best of some rounds, by number type and by the cache that holds the table."""
+    rng = np.random.default_rng(0)
+    found = []
+    for dtype in (np.float64, np.float32, np.int32):
+        for level, n_rows in LEVELS.items():
+            weight = aligned_zeros((1, n_rows, TILE), np.dtype(dtype))
+            weight[:] = rng.integers(-9, 9, size=weight.shape)
+            rows = np.sort(rng.choice(n_rows, n_rows // 5, replace=False)).astype(np.int32)
+            out = np.empty(TILE, dtype)
+            repeats = max(1, 200_000 // len(rows))
+            _repeat(weight, rows, dtype(0), 1, out)
+            seconds = []
+            for _ in range(rounds):
+                started = time.perf_counter()
+                _repeat(weight, rows, dtype(0), repeats, out)
+                seconds.append(time.perf_counter() - started)
+            rate = repeats * len(rows) * TILE / min(seconds) / 1e9
+            found.append({"dtype": np.dtype(dtype).name, "table": level, "giga_additions_per_second": rate})
+    return found

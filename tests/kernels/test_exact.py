@@ -1,0 +1,196 @@
+"""Mode `exact`: the spikes and logits of float64 by whole numbers, ties included."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refsim.kernels.lanes import TILE
+from refsim.model import Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
+from refsim.plan import compile_network
+from refsim.simulator import simulate
+from refsim.testing import networks_with_inputs
+
+# Interpreted kernels take 30 times as long.
+SOME = settings(
+    max_examples=4 if os.environ.get("NUMBA_DISABLE_JIT") == "1" else settings.default.max_examples * 6 // 10
+)
+STEPS = st.sampled_from([1, 2, 3, 5, 9])
+
+
+def compare(network: Network, x: np.ndarray, T: int) -> int:
+    """Check that `exact` and float64 agree in all they report; returns how many decisions were recomputed."""
+    exact, floats = compile_network(network, "exact"), compile_network(network)
+    actual, expected = (simulate(plan, x, T, record=("spikes", "n")) for plan in (exact, floats))
+    np.testing.assert_array_equal(actual.logits, expected.logits)
+    for name, each in expected.populations.items():
+        ours = actual.populations[name]
+        np.testing.assert_array_equal(ours.spikes, each.spikes, err_msg=name)
+        np.testing.assert_array_equal(ours.n, each.n)
+        np.testing.assert_array_equal(ours.reached, each.reached)
+        assert (ours.margin <= each.margin * (1 + 1e-12)).all(), (
+            f"{name}: {ours.margin} is no lower bound of {each.margin}"
+        )
+    for key, counted in expected.ops.items():
+        for what, values in vars(counted).items():
+            np.testing.assert_array_equal(getattr(actual.ops[key], what), values, err_msg=f"{key} {what}")
+    return sum(int(each.recomputed.sum()) for each in actual.populations.values())
+
+
+@SOME
+@given(networks_with_inputs(grid="normal"), STEPS)
+def test_exact_gives_the_spikes_of_float64_on_any_numbers(drawn, T):
+    compare(*drawn, T)
+
+
+@SOME
+@given(networks_with_inputs(grid="dyadic"), STEPS)
+def test_exact_gives_the_spikes_of_float64_where_potentials_meet_thresholds(drawn, T):
+    compare(*drawn, T)
+
+
+@pytest.mark.parametrize("neuron", ["if", "dual", "gross", "zero"])
+def test_every_tie_is_recomputed(neuron):
+    # Weights, thresholds and biases of thirds, which no float holds: potentials meet theta but for rounding.
+    third = 1 / 3
+    rng = np.random.default_rng(0)
+    make = {
+        "if": Neuron(theta=third, v0=third),
+        "dual": Neuron(theta=third, v0=third, theta_neg=-third),
+        "gross": Neuron(theta=third, v0=third, theta_neg=-third, gate="gross"),
+        "zero": Neuron(theta=third, v0=third, theta_neg=-third, reset="zero"),
+    }[neuron]
+    network = Network(
+        name="thirds",
+        input=InputSpec(shape=(4, 5, 5)),
+        layers=(
+            Conv2d(name="c1", inputs=("input",), weight=rng.integers(-2, 3, size=(8, 4, 3, 3)) * 1.0, bias=np.zeros(8)),
+            Spiking(name="s1", inputs=("c1",), neuron=make),
+            Conv2d(name="c2", inputs=("s1",), weight=rng.integers(-2, 3, size=(70, 8, 3, 3)) * 1.0, bias=np.zeros(70)),
+            Spiking(name="s2", inputs=("c2",), neuron=make),
+            Linear(name="out", inputs=("s2",), weight=rng.normal(size=(3, 70)), bias=np.zeros(3)),
+        ),
+    )
+    x = rng.integers(-3, 4, size=(3, 4, 5, 5)) / 3
+    assert compare(network, x, 20) > 20
+
+
+def residual(theta: np.ndarray, source_theta: np.ndarray, groups: int = 2) -> Network:
+    """Everything at once: a grouped branch, a pooled strided shortcut, an identity, 130 channels."""
+    rng = np.random.default_rng(3)
+    neuron = Neuron(theta=source_theta, v0=0.1, theta_neg=-0.05)
+    return Network(
+        name="residual",
+        input=InputSpec(shape=(3, 8, 8)),
+        layers=(
+            Conv2d(
+                name="c0", inputs=("input",), weight=rng.normal(size=(130, 3, 3, 3)) / 3, bias=rng.normal(size=130) / 9,
+                padding=(1, 1),
+            ),
+            Spiking(name="s0", inputs=("c0",), neuron=neuron),
+            AvgPool2d(name="p0", inputs=("s0",), kernel=(3, 2), stride=(2, 2)),
+            Conv2d(
+                name="c1", inputs=("p0",), weight=rng.normal(size=(130, 130 // groups, 3, 3)) / 9,
+                bias=rng.normal(size=130) / 9, scale=rng.normal(size=130), padding=(1, 1), groups=groups,
+            ),
+            Spiking(name="s1", inputs=("c1",), neuron=neuron),
+            Conv2d(name="c2", inputs=("s1",), weight=rng.normal(size=(130, 130, 1, 1)) / 9, bias=rng.normal(size=130)),
+            Conv2d(
+                name="c3", inputs=("p0",), weight=rng.normal(size=(130, 130, 1, 1)).astype(np.float32) / 9,
+                bias=rng.normal(size=130) / 9,
+            ),
+            Add(name="add", inputs=("c2", "s1", "c3", "p0")),
+            Spiking(name="s2", inputs=("add",), neuron=Neuron(theta=theta, v0=0.3)),
+            Flatten(name="flat", inputs=("s2",)),
+            Linear(name="h", inputs=("flat",), weight=rng.normal(size=(70, 130 * 3 * 4)) / 30, bias=np.zeros(70)),
+            Spiking(name="s3", inputs=("h",), neuron=Neuron(theta=1.0, v0=0.5, theta_neg=-1.0, gate="gross")),
+            Linear(name="out", inputs=("s3",), weight=rng.normal(size=(3, 70)), bias=np.zeros(3)),
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("source_theta", [np.array(0.7), np.linspace(0.3, 0.9, 130)])
+@pytest.mark.parametrize("theta", [np.array(1.1), np.linspace(0.5, 2, 130)])
+def test_residual_networks_agree_whatever_the_thresholds(theta, source_theta):
+    x = np.random.default_rng(1).normal(size=(3, 3, 8, 8))
+    compare(residual(theta, source_theta), x, 12)
+
+
+@pytest.mark.parametrize("T", [64, 300])
+def test_long_runs_agree(T):
+    compare(residual(np.array(1.1), np.array(0.7)), np.random.default_rng(2).normal(size=(1, 3, 8, 8)), T)
+
+
+def with_neuron(name: str, **change: object) -> Network:
+    """The residual network with one neuron changed."""
+    network = residual(np.array(1.1), np.array(0.7))
+    layer = network.by_name[name]
+    assert isinstance(layer, Spiking)
+    return network.with_neurons({name: replace(layer.neuron, **change)})
+
+
+@pytest.mark.parametrize(
+    ("network", "population", "reason"),
+    [
+        (with_neuron("s1"), "s0", "the image drives it"),
+        (with_neuron("s1"), "out", "logits"),
+        (with_neuron("s2", leak=0.5), "s2", "leaks"),
+        (with_neuron("s2", theta=np.full((130, 3, 4), 2.0)), "s2", "differs between positions"),
+        (with_neuron("s2", theta=np.full((130, 3, 4), 2.0)), "s3", "differ in size"),
+        (with_neuron("s2", theta=np.array(1e-9)), "s2", "too large"),
+        (with_neuron("s2", v0=np.array(1e9)), "s2", "too large"),
+    ],
+)
+def test_a_population_falls_back_to_float64_and_says_why(network, population, reason):
+    found = next(each for each in compile_network(network, "exact").populations if each.name == population)
+    assert found.mode == "float64"
+    assert reason in found.reason
+    compare(network, np.random.default_rng(1).normal(size=(1, 3, 8, 8)), 4)
+
+
+def test_potentials_are_recorded_in_float64():
+    network = residual(np.array(1.1), np.array(0.7))
+    x = np.random.default_rng(1).normal(size=(1, 3, 8, 8))
+    actual, expected = (simulate(compile_network(network, mode), x, 4, record=("v",)) for mode in ("exact", "float64"))
+    for name, each in expected.populations.items():
+        np.testing.assert_array_equal(actual.populations[name].v, each.v)
+
+
+def test_weights_close_to_overflow_wrap_around_and_come_back():
+    # Partial sums of one step exceed 32 bits; the whole does not.
+    n = 4 * TILE
+    weight = np.where(np.arange(n) < n // 2, 1.0, -1.0)[None].repeat(3, axis=0)
+    network = Network(
+        name="wrap",
+        input=InputSpec(shape=(n, 1, 1)),
+        layers=(
+            Spiking(name="s1", inputs=("input",), neuron=Neuron(theta=1.0, v0=0.0, theta_neg=-1.0)),
+            Linear(name="h", inputs=("s1",), weight=weight, bias=np.array([0.3, -0.2, 0.0])),
+            Spiking(name="s2", inputs=("h",), neuron=Neuron(theta=0.77, v0=0.0)),
+            Linear(name="out", inputs=("s2",), weight=np.ones((2, 3)), bias=np.zeros(2)),
+        ),
+    )
+    x = np.where(np.random.default_rng(0).random((4, n, 1, 1)) < 0.9, 1.0, 0.0)
+    compare(network, x, 9)
+
+
+def test_a_weight_beyond_32_bits_is_made_up_for_by_the_bias():
+    # No current exceeds 1.6, which sets the unit; the weight alone has more units than an int32 holds.
+    network = Network(
+        name="opposed",
+        input=InputSpec(shape=(1, 1, 1)),
+        layers=(
+            Spiking(name="s1", inputs=("input",), neuron=Neuron(theta=1.0, v0=0.0)),
+            Linear(name="h", inputs=("s1",), weight=np.array([[3.2], [-3.2]]), bias=np.array([-1.6, 1.6])),
+            Spiking(name="s2", inputs=("h",), neuron=Neuron(theta=0.9, v0=0.45, theta_neg=-0.1)),
+            Linear(name="out", inputs=("s2",), weight=np.ones((2, 2)), bias=np.zeros(2)),
+        ),
+    )
+    plan = compile_network(network, "exact")
+    integers = plan.populations[1].integers
+    assert integers is not None
+    assert 3.2 / 0.9 * 2**integers.bits > 2**31
+    compare(network, np.array([0.3, 0.7, 1.0]).reshape(3, 1, 1, 1), 12)
