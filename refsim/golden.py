@@ -30,15 +30,18 @@ def with_neuron(network: Network, kind: str) -> Network:
     )
 
 
-def record_golden(network: Network, samples: Samples, kind: str, T: int) -> Golden:
-    """Simulate the samples in float64 and keep logits and spike counts.
+def record_golden(network: Network, samples: Samples, kind: str, T: int, dtype: str = "float64") -> Golden:
+    """Simulate the samples and keep logits and spike counts.
 
     Parameters
     ----------
     kind
         "if" or "dual": the neuron in every spiking layer.
+    dtype
+        "float64", or "exact", which must not differ from it.
     """
-    trace = simulate(compile_network(with_neuron(network, kind)), network.input.normalize(samples.images), T)
+    plan = compile_network(with_neuron(network, kind), dtype)
+    trace = simulate(plan, network.input.normalize(samples.images), T)
     return Golden(
         T=T,
         neuron="dual" if kind == "dual" else "if",
@@ -49,7 +52,7 @@ def record_golden(network: Network, samples: Samples, kind: str, T: int) -> Gold
 
 
 def replay(network: Network, samples: Samples, golden: Golden) -> Replay:
-    """Simulate again and compare every spike count and every bit of the logits.
+    """Simulate again, in float64 and in exact mode, and compare every spike count and every bit of the logits.
 
     Raises
     ------
@@ -58,21 +61,25 @@ def replay(network: Network, samples: Samples, golden: Golden) -> Replay:
     """
     n_images = golden.logits.shape[1]
     some = Samples(images=samples.images[:n_images], labels=samples.labels[:n_images])
-    actual = record_golden(network, some, golden.neuron, golden.T)
-    where = f"golden result ({golden.neuron}, T={golden.T})"
+    for dtype in ("float64", "exact"):
+        actual = record_golden(network, some, golden.neuron, golden.T, dtype)
+        _compare(network, golden, actual, f"golden result ({golden.neuron}, T={golden.T}, {dtype})")
+    n_spikes = sum(int(each.sum()) for counts in (golden.counts_pos, golden.counts_neg) for each in counts.values())
+    return Replay(neuron=golden.neuron, T=golden.T, n_images=n_images, n_spikes=n_spikes)
+
+
+def _compare(network: Network, expected: Golden, actual: Golden, where: str) -> None:
     for layer in network.spiking:
         for sign in ("pos", "neg"):
-            expected_counts = getattr(golden, f"counts_{sign}")[layer.name]
+            expected_counts = getattr(expected, f"counts_{sign}")[layer.name]
             actual_counts = getattr(actual, f"counts_{sign}")[layer.name]
             for t, image in np.argwhere(expected_counts != actual_counts)[:1]:
                 raise CheckFailedError(
                     f"{where}: layer '{layer.name}', t={t + 1}, image {image}: expected "
                     f"{expected_counts[t, image]} spikes ({sign}), got {actual_counts[t, image]}"
                 )
-    for t, image, k in np.argwhere(golden.logits != actual.logits)[:1]:
+    for t, image, k in np.argwhere(expected.logits != actual.logits)[:1]:
         raise CheckFailedError(
             f"{where}: readout, t={t + 1}, image {image}, class {k}: expected "
-            f"{golden.logits[t, image, k]!r}, got {actual.logits[t, image, k]!r}"
+            f"{expected.logits[t, image, k]!r}, got {actual.logits[t, image, k]!r}"
         )
-    n_spikes = sum(int(each.sum()) for counts in (golden.counts_pos, golden.counts_neg) for each in counts.values())
-    return Replay(neuron=golden.neuron, T=golden.T, n_images=n_images, n_spikes=n_spikes)

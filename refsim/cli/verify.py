@@ -75,7 +75,7 @@ def _replay(file: Any, report: dict[str, Any], show: Any) -> None:
         report["golden"].append({"neuron": done.neuron, "T": done.T, "images": done.n_images, "spikes": done.n_spikes})
         show(
             f"  golden replay ok   {done.neuron}, T={done.T}, {done.n_images} images: "
-            f"{done.n_spikes:,} spikes and all logits, bit for bit"
+            f"{done.n_spikes:,} spikes and all logits, in float64 and exact"
         )
 
 

@@ -68,7 +68,7 @@ def test_a_changed_file_fails_its_checksum_until_it_is_resealed(refsim: Call, we
     # The seal is good again; the golden results still know the file as it was.
     done = refsim("verify", "-w", path)
     assert done.code == 4
-    assert "golden result (if, T=3): layer 'if1'" in done.err
+    assert "golden result (if, T=3, float64): layer 'if1'" in done.err
 
 
 def test_an_engine_that_differs_from_the_specification_is_named(

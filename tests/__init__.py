@@ -1,0 +1,1 @@
+"""Tests of refsim: `pytest`, in a checkout."""
