@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from importers import pickles, sources
 
 from refsim.cli.convert import convert
 from refsim.cli.main import main
 from refsim.formats.hdf5 import load
 from refsim.importers.presets import PRESETS
 from refsim.reference.network import forward
+from tests.importers import pickles, sources
 
 STAGES = [[4, 5], [6], [3, 7]]
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from importers import sources
 from refsim.convert import NeuronChoice
 from refsim.errors import FormatError, NetworkError, UsageError
 from refsim.importers.architectures import to_network
@@ -13,6 +12,7 @@ from refsim.importers.checkpoint import Checkpoint
 from refsim.importers.options import ImportOptions
 from refsim.model import AvgPool2d, Conv2d
 from refsim.reference.network import forward, simulate
+from tests.importers import sources
 
 L = 4
 STAGES = [[4, 5], [6], [3, 7]]

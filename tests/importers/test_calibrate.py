@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from importers import sources
 from refsim.convert import NeuronChoice
 from refsim.errors import DataError, NetworkError
 from refsim.formats.currents import InputCurrents
@@ -16,6 +15,7 @@ from refsim.importers.calibrate import UpperPercentile, calibrate
 from refsim.importers.checkpoint import Checkpoint
 from refsim.importers.options import ImportOptions
 from refsim.reference.network import forward
+from tests.importers import sources
 
 RELU = NeuronChoice(L=None)
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from importers import pickles
 from refsim.errors import FormatError
 from refsim.importers.checkpoint import load_checkpoint
+from tests.importers import pickles
 
 ARRAYS = {
     "a.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 7,
