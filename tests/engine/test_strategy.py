@@ -11,8 +11,8 @@ from refsim.reference.network import Simulation, simulate
 from refsim.reference.synapses import sum_pool2d
 from refsim.testing import networks_with_inputs
 
-N = 300
-"""Networks drawn."""
+N = 900
+"""Networks drawn: so many that chance does not decide about the rarest features."""
 
 
 def features(network: Network) -> set[str]:
