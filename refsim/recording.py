@@ -52,7 +52,7 @@ class Recorder:
         attributes: dict[str, str],
     ) -> None:
         self._path, self._part = path, path.with_name(path.name + ".part")
-        self._T, self._n, self._what, self._done = T, n_images, frozenset(what), 0
+        self._n, self._what, self._done = n_images, frozenset(what), 0
         self._file = h5py.File(self._part, "w", libver=("v110", "v110"))
         self._file.attrs.update({"format": FORMAT, "version": 1, "T": T, "x_max": 0.0, **attributes})
         for group in ("layers", "sops"):

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from refsim.cli.options import color_option, json_option, load_weights, strided
+from refsim.cli.options import color_option, json_option, load_weights
 from refsim.cli.output import FILES
 from refsim.cli.render import render, to_json, write
 from refsim.cli.summary import build_report, kind_of, summarize, summarize_ann
 from refsim.cli.tables import use_color
 from refsim.errors import UsageError
+from refsim.formats.currents import strided
 from refsim.formats.text import clean
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.errors import UsageError
-from refsim.formats.currents import InputCurrents
+from refsim.formats.currents import InputCurrents, strided
 from refsim.formats.parts import WeightFile
 from refsim.model import Network, Neuron
 
@@ -128,11 +128,6 @@ def load_inputs(path: Path, file: WeightFile, data: str | None, limit: int | Non
         sha256=opened.sha256,
         has_labels=opened.labels is not None,
     )
-
-
-def strided(n: int, limit: int | None) -> NDArray[np.int64]:
-    """Indices of `limit` images spread evenly over n: never a prefix, since folders are sorted by class."""
-    return np.arange(n) if limit is None or limit >= n else np.arange(limit) * n // limit
 
 
 def with_options(

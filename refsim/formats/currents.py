@@ -24,6 +24,11 @@ class Readable(Protocol):
         """uint8 (n, H, W, C), or float input currents (n, C, H, W)."""
 
 
+def strided(n: int, limit: int | None) -> NDArray[np.int64]:
+    """Indices of `limit` images spread evenly over n: never a prefix, since folders are sorted by class."""
+    return np.arange(n) if limit is None or limit >= n else np.arange(limit) * n // limit
+
+
 class InputCurrents:
     """A data set seen through a network's preprocessing.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from refsim.errors import DataError
 from refsim.formats import cifar, idx
+from refsim.formats.currents import strided
 from refsim.formats.image_sources import ArraySource, FileSource, ImageSource, PaddedSource, PlanarSource
 from refsim.formats.npz import Npz, map_npy
 from refsim.formats.text import clean
@@ -82,8 +83,7 @@ class ImageData:
 
     def strided(self, limit: int | None) -> NDArray[np.int64]:
         """Numbers of `limit` images spread evenly over all of them; never a prefix, folders are sorted by class."""
-        n = len(self)
-        return np.arange(n) if limit is None or limit >= n else np.arange(limit) * n // limit
+        return strided(len(self), limit)
 
     def balanced(self, n: int) -> NDArray[np.int64]:
         """Numbers of n images, equally many of each class and spread evenly over it, in increasing order.

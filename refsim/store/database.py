@@ -134,11 +134,6 @@ class Database:
             raise FormatError(f"{self._directory}: not a run directory of this version of refsim ({FORMAT})")
         return found
 
-    def set_meta(self, key: str, value: str) -> None:
-        """Write down one more fact."""
-        with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
-
     def images_of(self, machine: str) -> Counts:
         """Which images this machine is done with, in increasing order."""
         with self._explained():
