@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import refsim
 from refsim.analysis.statistics import wilson_interval
-from refsim.formats.currents import InputCurrents
+from refsim.formats.currents import InputCurrents, strided
+from refsim.formats.datasets import check_against, open_data
 from refsim.formats.locate import find_weights
 from refsim.parallel import run_ann, run_snn
 from refsim.plots.accuracy import Accuracies
 from refsim.plots.style import new_figure, save_figure, styled
 
-FIGURES = Path(__file__).resolve().parent.parent / "docs" / "figures"
+ROOT = Path(__file__).resolve().parent.parent
+FIGURES = ROOT / "docs" / "figures"
 
 
 def options(
@@ -36,6 +36,7 @@ def options(
             "--limit", type=int, default=limit, help=f"images of the file, evenly strided [default: {limit or 'all'}]"
         )
         parser.add_argument("--threads", type=int, default=1)
+        parser.add_argument("--data", help="data set, padded to the network's input [default: the file's images]")
     return parser.parse_args(argv)
 
 
@@ -48,21 +49,29 @@ class Study:
     indices: Any
     threads: int
     title: str
+    data: str
 
     @classmethod
     def load(cls, args: argparse.Namespace, weights: str | None = None) -> Study:
         """What the options ask for; of several weight files the one named, or the first."""
         path = find_weights(weights or (args.weights or [None])[0])
         file = refsim.load(path)
-        if file.samples is None:
-            raise SystemExit(f"{path.name}: holds no samples")
-        n = len(file.samples.images)
-        indices = np.arange(n) if args.limit is None else np.arange(min(n, args.limit)) * n // min(n, args.limit)
+        network = file.network
+        if args.data:
+            data = open_data(args.data, pad_to=network.input.shape[1:], classes=network.classes)
+            check_against(data, network)
+            images = InputCurrents(network.input, data.images, data.labels, data.name)
+        elif file.samples is None:
+            raise SystemExit(f"{path.name}: holds no samples; name a data set with --data")
+        else:
+            images = InputCurrents(network.input, file.samples.images, file.samples.labels)
+        indices = strided(len(images), args.limit)
         return cls(
-            network=file.network,
-            images=InputCurrents(file.network.input, file.samples.images, file.samples.labels),
+            network=network,
+            images=images,
             indices=indices,
             threads=args.threads,
+            data=data.name if args.data else "samples of the file",
             title=f"{file.network.name}, {len(indices)} images, weights {file.sha256[:12]}",
         )
 
@@ -111,4 +120,21 @@ def publish(figure: Any, script: str, output: str | None) -> None:
     print(f"figure: {path.name}")
 
 
-__all__ = ["Study", "accuracies", "new_figure", "options", "powers_of_two", "publish", "styled", "table"]
+def source_L(network: refsim.Network) -> int:
+    """Quantization steps of the source ANN's activations, 0 if the file does not say."""
+    activation = network.spiking[0].neuron.activation
+    return (activation.L if activation else None) or 0
+
+
+__all__ = [
+    "ROOT",
+    "Study",
+    "accuracies",
+    "new_figure",
+    "options",
+    "powers_of_two",
+    "publish",
+    "source_L",
+    "styled",
+    "table",
+]

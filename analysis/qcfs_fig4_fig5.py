@@ -1,4 +1,4 @@
-"""QCFS Fig. 4 and 5 (Tables S2, 4): accuracy against T, with and without the shift, and for every L there is a net of.
+"""QCFS Fig. 4 and 5 : accuracy against T, with and without the shift, and for every L there is a net of.
 
 Claims: v(0) = theta / 2 is better than v(0) = 0 at few steps; accuracy grows with T towards the ANN's; a small L is
 better at small T. The paper's networks are trained for each L and shift. Ours are those given by -w (repeat it for
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from common import Study, accuracies, new_figure, options, powers_of_two, publish, styled, table
+from common import Study, accuracies, new_figure, options, powers_of_two, publish, source_L, styled, table
 
 from refsim.plots.accuracy import plot_accuracy, plot_ann_line
 from refsim.plots.style import LOOKS, letter_panels, literal
@@ -34,12 +34,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows.append([name, *(f"{100 * a:.2f}" for a in each.accuracy)])
     by_net = {}
     for study in studies:
-        activation = study.network.spiking[0].neuron.activation
-        name = f"L = {activation.L if activation and activation.L else '?'}, {study.network.name}"
+        name = f"L = {source_L(study.network) or '?'}, {study.network.name}"
         by_net[name] = accuracies(study.run(study.neurons(lambda neuron: neuron.as_if()), args.T), steps)
         rows.append([name, *(f"{100 * a:.2f}" for a in by_net[name].accuracy)])
     table(rows)
-    print("  QCFS Table S2 has L x T on CIFAR with a network for each L; a line here for each network we have.")
     with styled():
         figure = new_figure(min(len(studies), 2), 2.3)
         axes = figure.subplots(1, min(len(studies), 2), sharey=True, squeeze=False)[0]

@@ -51,6 +51,12 @@ def record_golden(network: Network, samples: Samples, kind: str, T: int, dtype: 
     )
 
 
+def record_goldens(network: Network, samples: Samples, n: int) -> list[Golden]:
+    """What the network does on its first n samples, T=4, with IF and with dual-threshold neurons; n=0: nothing."""
+    first = Samples(images=samples.images[:n], labels=samples.labels[:n])
+    return [record_golden(network, first, kind, 4) for kind in ("if", "dual")] if n else []
+
+
 def replay(network: Network, samples: Samples, golden: Golden) -> Replay:
     """Simulate again, in float64 and in exact mode, and compare every spike count and every bit of the logits.
 

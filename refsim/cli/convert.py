@@ -229,9 +229,7 @@ def _golden(network: Any, samples: Any, n: int) -> list[Any]:
     if samples is None or n == 0:
         return []
     from refsim.cli.progress import note_compilation
-    from refsim.formats.parts import Samples
-    from refsim.golden import record_golden
+    from refsim.golden import record_goldens
 
     note_compilation(quiet=False)
-    first = Samples(images=samples.images[:n], labels=samples.labels[:n])
-    return [record_golden(network, first, kind, 4) for kind in ("if", "dual")]
+    return record_goldens(network, samples, n)

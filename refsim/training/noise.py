@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import torch
@@ -16,8 +15,9 @@ def measure_delta(model: nn.Module, batches: Iterable[Tensor], tau: int) -> dict
     """Noise intensity delta_l of every layer: the standard deviation of g'_l = phi_l(tau) - a_l (NQ Eq. 9-12).
 
     Each network is fed with its own inputs: phi_l comes from IF neurons that received the spikes of layer
-    l - 1, a_l from the ANN in eval mode. As in the authors' code, the variance is taken over all neurons and
-    images of a batch (with Bessel's correction) and averaged over the batches before the square root.
+    l - 1, a_l from the ANN in eval mode. The deviation is over all neurons and all images, as in
+    `refsim.analysis.residual`: it depends on no batch size. (The authors' code takes the root of the mean, over
+    batches, of the variance within a batch.)
 
     Parameters
     ----------
@@ -26,15 +26,20 @@ def measure_delta(model: nn.Module, batches: Iterable[Tensor], tau: int) -> dict
     tau
         Time steps of the simulation; NQ takes tau = L.
     """
-    total: dict[str, float] = {}
-    n_batches = 0
+    residuals: dict[str, list[tuple[Tensor, Tensor, int]]] = {}
     for x in batches:
-        a = ann_activations(model, x)
         phi = simulate(model, x, tau).phi
-        for name, value in a.items():
-            total[name] = total.get(name, 0.0) + float(torch.var(phi[name] - value))
-        n_batches += 1
-    return {name: math.sqrt(value / n_batches) for name, value in total.items()}
+        for name, a in ann_activations(model, x).items():
+            g = phi[name].double() - a.double()
+            residuals.setdefault(name, []).append((g.mean(), g.square().mean(), g.numel()))
+    return {name: _deviation(parts) for name, parts in residuals.items()}
+
+
+def _deviation(parts: list[tuple[Tensor, Tensor, int]]) -> float:
+    """Standard deviation of all values, from the mean, mean square and size of each part."""
+    means, squares, sizes = (torch.tensor(each, dtype=torch.float64) for each in zip(*parts, strict=True))
+    shares = sizes / sizes.sum()
+    return float((shares @ squares - (shares @ means) ** 2).clamp(min=0).sqrt())
 
 
 def set_delta(model: nn.Module, delta: dict[str, float]) -> None:

@@ -14,6 +14,7 @@ from refsim import __version__
 from refsim.convert import NeuronChoice
 from refsim.errors import UsageError
 from refsim.formats.hdf5 import Samples, save
+from refsim.golden import record_goldens
 from refsim.importers.architectures import to_network
 from refsim.importers.checkpoint import load_checkpoint
 from refsim.importers.options import ImportOptions
@@ -23,6 +24,9 @@ from refsim.training.activations import QCF
 from refsim.training.data import Data
 from refsim.training.loop import Training
 from refsim.training.recipe import Recipe
+
+N_GOLDEN = 10
+"""Samples whose simulation is stored in the weight file, for `refsim verify` to replay."""
 
 
 def finish(training: Training, command: str, *, half: bool = False) -> dict[str, Any]:
@@ -88,7 +92,7 @@ def write_weight_file(path: Path, weights: Path, recipe: Recipe, data: Data, sum
         _with_delta(network, summary["delta"]), metadata={**network.metadata, **_provenance(recipe, data, summary)}
     )
     samples = Samples(images=data.samples.images.permute(0, 2, 3, 1).numpy(), labels=data.samples.labels.numpy())
-    return save(path, network, samples=samples)
+    return save(path, network, samples=samples, golden=record_goldens(network, samples, N_GOLDEN))
 
 
 def _with_delta(network: Network, delta: dict[str, float]) -> Network:

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from click.testing import CliRunner  # noqa: E402
 
+from refsim.analysis.layer_errors import ErrorAccumulator  # noqa: E402
 from refsim.cli.main import cli  # noqa: E402
 from refsim.cli.train import ACTIVATIONS, ARCHITECTURES, AUGMENTATIONS  # noqa: E402
 from refsim.convert import NeuronChoice  # noqa: E402
@@ -17,7 +18,10 @@ from refsim.formats import hdf5  # noqa: E402
 from refsim.importers.architectures import to_network  # noqa: E402
 from refsim.importers.checkpoint import load_checkpoint  # noqa: E402
 from refsim.importers.options import ImportOptions  # noqa: E402
+from refsim.plan import compile_network  # noqa: E402
 from refsim.reference import network as reference  # noqa: E402
+from refsim.simulator import forward  # noqa: E402
+from refsim.simulator import simulate as simulate_events  # noqa: E402
 from refsim.training import activations, architectures, augment  # noqa: E402
 from refsim.training.architectures import build  # noqa: E402
 from refsim.training.noise import measure_delta  # noqa: E402
@@ -71,23 +75,25 @@ def test_a_converted_network_computes_what_the_source_does_in_float64(arch, tmp_
             np.testing.assert_array_equal(counts, expected_counts)
 
 
-def test_delta_measured_in_training_is_that_of_the_specification(tmp_path):
+def test_delta_measured_in_training_is_that_of_the_residual_analysis(tmp_path):
+    """One number two ways: PyTorch while it trains, and `refsim errors` on the converted network."""
     model = trained_looking("small")
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     network = to_network(
         load_checkpoint(tmp_path / "weights.pth"), ImportOptions(choice=NeuronChoice(L=4), shape=(1, 16, 16))
     )
-    batches = [torch.randn(6, 1, 16, 16, dtype=torch.float64) for _ in range(2)]
-    actual = measure_delta(model.double(), batches, 4)
-    variances: dict[str, list[float]] = {layer.name: [] for layer in network.spiking}
-    for x in batches:
-        a, run = reference.forward(network, x.numpy()), reference.simulate(network, x.numpy(), 4)
-        for layer in network.spiking:
-            phi = run.spikes[layer.name].astype(int).sum(0) * float(layer.neuron.theta) / 4
-            variances[layer.name].append(np.var(phi - a[layer.name], ddof=1))
-    expected = {name: float(np.sqrt(np.mean(values))) for name, values in variances.items()}
-    assert list(actual) == list(expected)
-    assert list(actual.values()) == pytest.approx(list(expected.values()), rel=1e-9, abs=1e-12)
+    x = torch.randn(11, 1, 16, 16, dtype=torch.float64)
+    measured = measure_delta(model.double(), [x[:8], x[8:]], 4)
+
+    trace = simulate_events(compile_network(network), x.numpy(), 4, record=("spikes", "v", "current"))
+    activations = forward(compile_network(network, fold=False), x.numpy(), record=True)
+    analysed = {}
+    for layer in network.spiking:
+        accumulator = ErrorAccumulator(network, layer, 4)
+        accumulator.add(trace.populations[layer.name], activations.z[layer.name])
+        analysed[layer.name] = accumulator.result().residual.std
+    assert max(analysed.values()) > 0.05
+    assert measured == pytest.approx(analysed, rel=1e-9, abs=1e-7)
 
 
 def command(data, folder, *more: str) -> list[str]:
@@ -112,6 +118,7 @@ def test_training_ends_in_a_weight_file_with_samples_and_provenance(tiny_fashion
     assert str(tmp_path) not in str(dict(file.network.metadata))
     assert np.bincount(file.samples.labels).tolist() == [10] * 10
     assert file.samples.images.shape == (100, 28, 28, 1)
+    assert [(each.neuron, each.T, each.logits.shape[1]) for each in file.golden] == [("if", 4, 10), ("dual", 4, 10)]
     for layer in file.network.spiking:
         assert layer.neuron.activation.L == 2
         assert layer.neuron.activation.delta == pytest.approx(summary["delta"][layer.name])
