@@ -81,3 +81,26 @@ def fold_batch_norm(
     scale = np.asarray(gamma, np.float64) / np.sqrt(spread)
     start = np.zeros(scale.shape) if bias is None else np.asarray(bias, np.float64)
     return scale, (start - np.asarray(mean, np.float64)) * scale + np.asarray(beta, np.float64)
+
+
+def as_int8(weight: Array) -> tuple[NDArray[np.int8], Floats] | None:
+    """A weight that is int8 times one step for each output channel, exactly, taken apart; None if it is not.
+
+    Networks trained or rounded to 8 bits come as float32 checkpoints; their weight files need not.
+
+    Parameters
+    ----------
+    weight : (C_out, ...), floats; the largest of a channel is expected to be 127 steps
+
+    Returns
+    -------
+    whole : int8, of the same shape
+    step : (C_out,) float64; whole * step is `weight`, bit for bit
+    """
+    flat = np.asarray(weight, np.float64).reshape(len(weight), -1)
+    step = np.abs(flat).max(axis=1) / 127
+    step[step == 0] = 1
+    whole = np.rint(flat / step[:, None])
+    if not np.array_equal(whole * step[:, None], flat):
+        return None
+    return whole.astype(np.int8).reshape(weight.shape), step

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+import refsim
 from refsim.analysis.statistics import wilson_interval
 from refsim.cli import main as refsim_main
+from refsim.formats.hdf5 import save
+from refsim.formats.locate import find_weights
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "analysis"
 compiled = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="a whole network, interpreted")
@@ -154,8 +160,6 @@ def test_max_activation_threshold_is_the_rule_of_theorem_3(run: Run) -> None:
 
 @compiled
 def test_residual_of_nq_is_the_one_of_refsim_errors(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    import json
-
     out = run("nq_fig2", "--limit", "10")
     refsim_main(["errors", "--quiet", "--json", "--limit", "10", "-T", "4", "--neuron", "if"])
     layers = json.loads(capsys.readouterr().out)["steps"][0]["layers"]
@@ -164,6 +168,50 @@ def test_residual_of_nq_is_the_one_of_refsim_errors(run: Run, capsys: pytest.Cap
         theta = layer["theta"][0]
         assert float(mean) == pytest.approx(layer["residual"]["mean"] / theta, abs=6e-6)
         assert float(std) == pytest.approx(layer["residual"]["std"] / theta, abs=6e-6)
+
+
+def as_trained(path: Path, method: str, seed: int) -> str:
+    """The network in the package, in a file that names another way and seed of training."""
+    file = refsim.load(find_weights())
+    metadata = {**file.network.metadata, "method": method, "training_seed": str(seed)}
+    save(path / f"{method}-{seed}.h5", replace(file.network, metadata=metadata), samples=file.samples)
+    return str(path / f"{method}-{seed}.h5")
+
+
+@compiled
+def test_table_s2_prints_what_refsim_run_prints(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    out = run("qcfs_tableS2", "--limit", "20", "-T", "2")
+    assert out["fashion-small"][:1] == ["4"]
+    assert float(out["fashion-small"][-1]) == float(accuracy_of_run(capsys, "--neuron", "dual"))
+
+
+@compiled
+def test_nq_and_qcfs_networks_are_paired_by_seed(run: Run, tmp_path: Path) -> None:
+    weights = [as_trained(tmp_path, method, seed) for method in ("nq", "qcfs") for seed in (1, 2)]
+    arguments = [word for path in weights for word in ("-w", path)]
+    out = run("nq_tables", "--limit", "20", "-T", "1", *arguments, figure=False)
+    assert out["nq"][1:] == out["qcfs"][1:]  # the same networks, so the same accuracies without any spread
+    assert out["nq - qcfs"] == ["dual", "2", "0.00 +- 0.00", "0.00 +- 0.00"]
+    with pytest.raises(SystemExit, match="a second nq network with seed 1"):
+        run("nq_tables", "--limit", "2", "-T", "1", "-w", weights[0], "-w", weights[0], figure=False)
+
+
+@compiled
+def test_manifest_says_what_refsim_run_prints(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run("qcfs_fig1")  # puts the folder of the scripts on the path
+    module = import_module("manifest")
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "MANIFEST", tmp_path / "weights" / "MANIFEST.json")
+    run("manifest", "--limit", "20", "-T", "2", figure=False)
+    manifest = json.loads((tmp_path / "weights" / "MANIFEST.json").read_text())
+    path = find_weights()
+    entry = manifest[path.name]
+    assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert entry["training_command"].startswith("refsim train --arch small")
+    for kind in ("if", "dual"):
+        assert entry["test"][kind]["2"] == float(accuracy_of_run(capsys, "--neuron", kind))
 
 
 def test_accuracies_carry_wilson_intervals(run: Run) -> None:

@@ -70,7 +70,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="Weight file [default: RUN/ARCH.h5]."
 )
-@click.option("--half", is_flag=True, help="Round the final weights to float16.")
+@click.option(
+    "--round-to",
+    type=click.Choice(["float32", "float16", "int8"]),
+    default="float32",
+    help="Round the final weights, before they are scored (int8: times one step per output channel).",
+)
 @click.option("--quiet", is_flag=True, help="No progress bar, no log lines.")
 @click.pass_context
 def train(
@@ -82,7 +87,7 @@ def train(
     size: int | None,
     threads: int | None,
     save_every: int,
-    half: bool,
+    round_to: str,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -124,7 +129,7 @@ def train(
             click.echo(epoch.line())
 
     training.run(on_step, on_epoch)
-    summary = finish(training, _command(context), half=half)
+    summary = finish(training, _command(context), round_to=round_to)
     test = summary["test"]
     click.echo(f"test  ANN {test['ann']:.2f} on {len(data.test)} images")
     if test["snn_if"]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.convert import NeuronChoice, fold_batch_norm
+from refsim.convert import NeuronChoice, as_int8, fold_batch_norm
 from refsim.errors import FormatError, NetworkError
 from refsim.formats.unpickler import shown
 from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Layer, Linear, Shape, Spiking
@@ -73,6 +73,7 @@ class Graph:
                 "expected (C_out, C_in, k, k) with k odd"
             )
         scale, bias = self._scale_and_bias(name, weight, bn)
+        weight, scale = _compact(weight, scale)
         padding = weight.shape[2] // 2
         return self._add(
             Conv2d,
@@ -89,7 +90,8 @@ class Graph:
         """A fully connected layer."""
         weight = self.take(f"{name}.weight")
         _, bias = self._scale_and_bias(name, weight, None)
-        return self._add(Linear, name, (source,), weight=weight, bias=bias)
+        weight, scale = _compact(weight, None)
+        return self._add(Linear, name, (source,), weight=weight, scale=scale, bias=bias)
 
     def spiking(self, name: str, source: str) -> str:
         """The neurons that replace an activation with the trained threshold `name`.thresh, or a ReLU.
@@ -146,6 +148,15 @@ class Graph:
             raise
         self.layers.append(layer)
         return name
+
+
+def _compact(weight: Array, scale: Array | None) -> tuple[Array, Array | None]:
+    """The weight as int8, and its steps in the scale, if that is exact."""
+    parts = as_int8(weight)
+    if parts is None:
+        return weight, scale
+    whole, step = parts
+    return whole, step if scale is None else step * scale
 
 
 def square_side(n: int) -> int | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from refsim import __version__
 from refsim.convert import NeuronChoice
@@ -29,20 +30,21 @@ N_GOLDEN = 10
 """Samples whose simulation is stored in the weight file, for `refsim verify` to replay."""
 
 
-def finish(training: Training, command: str, *, half: bool = False) -> dict[str, Any]:
+def finish(training: Training, command: str, *, round_to: str = "float32") -> dict[str, Any]:
     """Score the test set; write `weights.pth` and `summary.json` into the folder of the run.
 
     Parameters
     ----------
     command
         The command line of the run, for its provenance.
-    half
-        Round the weights of convolutions and linear layers to float16, before anything is scored: what is
-        written is then the network that was scored, at half the size.
+    round_to
+        "float16" or "int8": round the weights of convolutions and linear layers before anything is scored: what is
+        written is then the network that was scored, at half or a quarter of the size.
     """
     state = dict(training.model.state_dict())
-    if half:
-        state = {key: value.half() if value.ndim > 1 else value for key, value in state.items()}
+    if round_to != "float32":
+        rounded = Tensor.half if round_to == "float16" else to_int8_steps
+        state = {key: rounded(value) if value.ndim > 1 else value for key, value in state.items()}
         training.model.load_state_dict(state)
     checkpoint.save_atomically(state, training.folder / "weights.pth")
     recipe = training.recipe
@@ -58,6 +60,18 @@ def finish(training: Training, command: str, *, half: bool = False) -> dict[str,
     }
     (training.folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     return summary
+
+
+def to_int8_steps(weight: Tensor) -> Tensor:
+    """A weight (C_out, ...) rounded to int8 times one step for each output channel; float32.
+
+    The steps have 16 significant bits, so that every product is exact: `refsim.convert.as_int8` takes it apart again.
+    """
+    largest = weight.double().abs().flatten(1).amax(1)
+    mantissa, exponent = torch.frexp(torch.where(largest > 0, largest, 127.0) / 127)
+    step = torch.ldexp(torch.ceil(torch.ldexp(mantissa, torch.tensor(16))), exponent - 16)
+    step = step.reshape(-1, *[1] * (weight.ndim - 1))
+    return (torch.round(weight.double() / step) * step).float()
 
 
 def write_weight_file(path: Path, weights: Path, recipe: Recipe, data: Data, summary: dict[str, Any]) -> str:

@@ -54,6 +54,30 @@ def test_a_resnet_computes_in_every_layer_what_its_source_computes():
     assert_computes(network, sources.evaluate_resnet(sources.Source(state, L), x, [2, 2, 1]), x)
 
 
+def in_steps(weight):
+    """The weight rounded to multiples of 2^-10, the largest of each channel 127 of them."""
+    whole = np.rint(weight / np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True) * 127)
+    return (whole * 2.0**-10).astype(np.float32)
+
+
+@pytest.mark.parametrize("bn", [True, False])
+def test_weights_of_8_bits_are_stored_as_such_and_compute_the_same(bn):
+    state = sources.random_vgg(rng(), STAGES, side=16, head=[9, 5], bn=bn)
+    state = {key: in_steps(value) if value.ndim > 1 else value for key, value in state.items()}
+    network = network_of(state, pool="avg")
+    weighted = [layer for layer in network.layers if hasattr(layer, "weight")]
+    assert {layer.weight.dtype for layer in weighted} == {np.dtype(np.int8)}
+    assert (weighted[-1].effective_weight() == state["classifier.4.weight"]).all()
+    x = rng(2).normal(size=(2, 3, 16, 16))
+    assert_computes(network, sources.evaluate_vgg(sources.Source(state, L), x, STAGES, [9, 5]), x)
+
+    state["layer1.0.weight"][0, 0, 0, 0] = np.nextafter(state["layer1.0.weight"][0, 0, 0, 0], np.float32(9))
+    kinds = {
+        layer.name: layer.weight.dtype for layer in network_of(state, pool="avg").layers if hasattr(layer, "weight")
+    }
+    assert (kinds.pop("layer1.0"), set(kinds.values())) == (np.dtype(np.float32), {np.dtype(np.int8)})
+
+
 def test_an_image_of_odd_halves_loses_its_last_row_as_in_the_source():
     state = sources.random_vgg(rng(), [[4], [5], [6]], side=28, head=[10], channels=1)
     network = network_of(state, usual_shape=(1, 28, 28))

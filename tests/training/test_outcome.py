@@ -12,7 +12,7 @@ from click.testing import CliRunner  # noqa: E402
 from refsim.analysis.layer_errors import ErrorAccumulator  # noqa: E402
 from refsim.cli.main import cli  # noqa: E402
 from refsim.cli.train import ACTIVATIONS, ARCHITECTURES, AUGMENTATIONS  # noqa: E402
-from refsim.convert import NeuronChoice  # noqa: E402
+from refsim.convert import NeuronChoice, as_int8  # noqa: E402
 from refsim.errors import UsageError  # noqa: E402
 from refsim.formats import hdf5  # noqa: E402
 from refsim.importers.architectures import to_network  # noqa: E402
@@ -25,6 +25,7 @@ from refsim.simulator import simulate as simulate_events  # noqa: E402
 from refsim.training import activations, architectures, augment  # noqa: E402
 from refsim.training.architectures import build  # noqa: E402
 from refsim.training.noise import measure_delta  # noqa: E402
+from refsim.training.outcome import to_int8_steps  # noqa: E402
 from refsim.training.snn import DUAL_THETA_NEG, evaluating, simulate  # noqa: E402
 
 
@@ -128,13 +129,33 @@ def test_training_ends_in_a_weight_file_with_samples_and_provenance(tiny_fashion
     assert 100 * right.mean() == pytest.approx(summary["test"]["ann"], abs=1)
 
 
-def test_half_precision_weights_are_the_ones_that_were_scored(tiny_fashion, tmp_path):
-    assert CliRunner().invoke(cli, command(tiny_fashion, tmp_path, "--half")).exit_code == 0
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_rounded_weights_are_the_ones_that_were_scored(tiny_fashion, tmp_path, precision):
+    assert CliRunner().invoke(cli, command(tiny_fashion, tmp_path, "--round-to", precision)).exit_code == 0
     file = hdf5.load(tmp_path / "small.h5")
-    assert {layer.weight.dtype for layer in file.network.layers if hasattr(layer, "weight")} == {np.dtype(np.float16)}
-    twin = build("small", input_shape=(1, 28, 28), classes=10)
-    twin.load_state_dict(torch.load(tmp_path / "weights.pth", weights_only=True))
-    assert torch.equal(twin.layer1[0].weight, twin.layer1[0].weight.half().float())
+    weighted = [layer for layer in file.network.layers if hasattr(layer, "weight")]
+    assert {layer.weight.dtype for layer in weighted} == {np.dtype(precision)}
+    assert file.network.metadata["training_command"].endswith(f"--round-to {precision}")
+
+    twin = build("small", input_shape=(1, 28, 28), classes=10, L=4)
+    state = torch.load(tmp_path / "weights.pth", weights_only=True)
+    twin.load_state_dict(state)
+    last = weighted[-1]
+    np.testing.assert_array_equal(last.effective_weight(), twin.state_dict()["classifier.1.weight"].double().numpy())
+    x = file.network.input.normalize(file.samples.images[:5])
+    with evaluating(twin.double()):
+        expected = twin(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(reference.forward(file.network, x)[last.name], expected, rtol=0, atol=1e-9)
+
+
+def test_int8_weights_differ_by_half_a_step_at_most():
+    torch.manual_seed(0)
+    weight = torch.randn(5, 3, 3, 3) * torch.tensor([1e-6, 0.1, 1, 7, 0]).reshape(-1, 1, 1, 1)
+    rounded = to_int8_steps(weight)
+    whole, step = as_int8(rounded.numpy())
+    np.testing.assert_array_equal(whole * step.reshape(-1, 1, 1, 1), rounded.double().numpy())
+    assert (np.abs((rounded - weight).double().numpy()) <= step.reshape(-1, 1, 1, 1) * (0.5 + 1e-6)).all()
+    assert np.abs(whole).max(axis=(1, 2, 3)).tolist() == [127, 127, 127, 127, 0]
 
 
 def test_a_relu_network_ends_in_a_checkpoint_without_a_weight_file(tiny_fashion, tmp_path):
