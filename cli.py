@@ -1,6 +1,6 @@
 """Launcher for a checkout: `python cli.py run ...` is `refsim run ...`."""
 
-from refsim.cli import main
+from refsim.cli import start
 
 if __name__ == "__main__":
-    main()
+    start()

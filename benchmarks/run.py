@@ -1,8 +1,15 @@
 """Every performance figure: `python benchmarks/run.py [--quick] [--weights FILE --data PATH] [-o FILE.json]`.
 
+    start     CPU seconds of a process that runs one image, with an empty and a filled cache of kernels
+    memory    peak resident memory of processes
+    threads   two threads against one, by the clock on the wall
+    limit     how fast rows can be added at all, from each cache
+    contest   refsim's modes, PyTorch eager and compiled, SpikingJelly, sinabs, snnTorch (what is installed of them)
+    growth    with steps, batch, density, image size
+
 Contenders run by turns in one process on one core (one thread each), each round all of them once; a time is CPU
 time of the process per image, quoted as the median over rounds with the least and the greatest; a ratio is the
-median over rounds of the ratio within a round. Without PyTorch its part is left out, and the output says so.
+median over rounds of the ratio to the fastest rival within a round.
 
 Densities: the first runs the network as it is; the second with v0 = 0, which makes fewer spikes. The density is
 SOPs per image over T times the existing synapses behind the first layer.
@@ -14,13 +21,9 @@ import argparse
 import json
 import os
 import platform
-import resource
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,9 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import micro
+from benchmarks.growth import growth, with_v0
+from benchmarks.processes import memory, start_times
+from benchmarks.turns import Run, by_turns, spread
 from refsim.cli.options import load_inputs, load_weights
 from refsim.model import INPUT, Network
 from refsim.parallel import run_snn
@@ -37,8 +43,11 @@ from refsim.plan import compile_network
 from refsim.simulator import simulate
 
 Array = NDArray[Any]
-Run = Callable[[], Any]
-MODES = ("exact", "float64", "float32")
+MODES = {"exact": "int32", "float64": "float64", "float32": "float32", "int16": "int16", "int8": "int8"}
+"""Type of the weights by mode."""
+
+PARTS = ("start", "memory", "threads", "limit", "contest", "growth")
+"""What is measured, in this order."""
 
 
 def main() -> None:
@@ -48,14 +57,36 @@ def main() -> None:
     parser.add_argument("--data", help="images [the samples in the weight file]")
     parser.add_argument("-T", type=int, default=4)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--quick", action="store_true", help="3 rounds, and no growth")
+    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 9")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--no-torch", action="store_true")
-    parser.add_argument("-o", "--output", type=Path, help="write FILE.json and FILE.png")
+    parser.add_argument("-o", "--output", type=Path, help="write FILE.json and FILE.png, again after every part")
     options = parser.parse_args()
     path, file = load_weights(options.weights)
     inputs = load_inputs(path, file, options.data, None, False)
     rounds = 3 if options.quick else 9
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+    def currents(n: int) -> Array:
+        return inputs.images.currents(inputs.indices[:n])
+
+    def two_contests() -> list[dict[str, Any]]:
+        if cores:
+            os.sched_setaffinity(0, cores[-1:])
+        limit = report.setdefault("limit", micro.measure(rounds))
+        return [
+            contest(label, network, currents(options.batch), options.T, rounds, not options.no_torch, limit)
+            for label, network in (("as it is", file.network), ("v0 = 0", with_v0(file.network, 0.0)))
+        ]
+
+    parts: dict[str, Callable[[], Any]] = {
+        "start": lambda: start_times(options.weights),
+        "memory": lambda: memory(options.weights, options.data),
+        "threads": lambda: threads(file.network, inputs, options.T, options.batch, rounds, len(cores) or 1),
+        "limit": lambda: micro.measure(rounds),
+        "contest": two_contests,
+        "growth": lambda: growth(file.network, currents, options.T, rounds),
+    }
     report: dict[str, Any] = {
         "network": file.network.name,
         "T": options.T,
@@ -63,30 +94,22 @@ def main() -> None:
         "rounds": rounds,
         "machine": {"platform": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
     }
-    report["start"] = start_times(options.weights)
-    report["threads"] = threads(file.network, inputs, options.T, options.batch, rounds, len(cores) or 1)
-    if cores:
-        os.sched_setaffinity(0, cores[-1:])
-    report["limit"] = micro.measure(rounds)
-    x = inputs.images.currents(inputs.indices[: options.batch])
-    quiet = file.network.with_neurons(
-        {each.name: replace(each.neuron, v0=np.zeros(())) for each in file.network.spiking}
-    )
-    report["contest"] = [
-        contest(label, network, x, options.T, rounds, not options.no_torch)
-        for label, network in (("as it is", file.network), ("v0 = 0", quiet))
-    ]
-    if not options.quick:
-        report["growth"] = growth(file.network, inputs, rounds)
-    report["resident_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    for name in PARTS:
+        if name in options.only.split(","):
+            report[name] = parts[name]()
+            if options.output is not None:
+                options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))
     if options.output is not None:
-        options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        plot(report, options.output.with_suffix(".png"))
+        from benchmarks.figure import draw
+
+        draw(report, options.output.with_suffix(".png"))
 
 
-def contest(label: str, network: Network, x: Array, T: int, rounds: int, with_torch: bool) -> dict[str, Any]:
-    """refsim's modes and PyTorch on the same images by turns."""
+def contest(
+    label: str, network: Network, x: Array, T: int, rounds: int, with_torch: bool, limit: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """refsim's modes and PyTorch on the same images by turns; limit : what `micro.measure` found."""
     runs: dict[str, Run] = {}
     facts: dict[str, Any] = {"network": label}
     if with_torch:
@@ -114,37 +137,20 @@ def contest(label: str, network: Network, x: Array, T: int, rounds: int, with_to
     facts["recomputed_per_image"] = sum(float(each.recomputed.sum()) for each in trace.populations.values()) / len(x)
     for name, times in seconds.items():
         double = name.endswith("float64")
-        rivals = [n for n in seconds if n.startswith("PyTorch") and n.endswith("float64") == double]
-        facts[name] = _spread([1e3 * each / len(x) for each in times])
+        rivals = [n for n in seconds if not n.startswith("refsim") and n.endswith("float64") == double]
+        facts[name] = spread([1e3 * each / len(x) for each in times])
         if name.startswith("refsim"):
-            facts[name]["giga_row_additions_per_second"] = graded * len(x) / np.median(times) / 1e9
+            rate = graded * len(x) / float(np.median(times)) / 1e9
+            facts[name]["giga_row_additions_per_second"] = rate
+            facts[name]["share_of_limit"] = {
+                each["table"]: rate / each["giga_additions_per_second"]
+                for each in limit
+                if each["dtype"] == MODES[name.removeprefix("refsim ")]
+            }
             if rivals:
                 best = [min(seconds[rival][i] for rival in rivals) for i in range(rounds)]
-                facts[name]["times_as_fast_as_best_pytorch"] = float(np.median(np.divide(best, times)))
+                facts[name]["times_as_fast_as_best_rival"] = float(np.median(np.divide(best, times)))
     return facts
-
-
-def by_turns(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each run in each round, after one round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 1):
-        for name, run in runs.items():
-            started = time.process_time()
-            run()
-            if number > 0:
-                seconds[name].append(time.process_time() - started)
-    return seconds
-
-
-def growth(network: Network, inputs: Any, rounds: int) -> list[dict[str, Any]]:
-    """Milliseconds per image of `exact` for several T and batches."""
-    plan = compile_network(network, "exact")
-    found = []
-    for T, batch in ((1, 16), (2, 16), (4, 16), (8, 16), (16, 8), (32, 4), (64, 2), (4, 1), (4, 4), (4, 64)):
-        x = inputs.images.currents(inputs.indices[:batch])
-        times = by_turns({"": lambda x=x, T=T: simulate(plan, x, T)}, rounds)[""]  # type: ignore[misc]
-        found.append({"T": T, "batch": batch} | _spread([1e3 * each / len(x) for each in times]))
-    return found
 
 
 def threads(network: Network, inputs: Any, T: int, batch: int, rounds: int, n_cores: int) -> dict[str, Any]:
@@ -162,43 +168,6 @@ def threads(network: Network, inputs: Any, T: int, batch: int, rounds: int, n_co
             seconds.append(time.perf_counter() - started)
         ratios.append(seconds[0] / seconds[1])
     return {"two against one": float(np.median(ratios[1:])), "least": min(ratios[1:]), "greatest": max(ratios[1:])}
-
-
-def start_times(weights: str | None) -> dict[str, float]:
-    """CPU seconds of `refsim run` on one image, with an empty and with a filled cache of compiled kernels."""
-    command = [sys.executable, "-m", "refsim", "run", "--limit", "1", "--neuron", "if", "-q"]
-    command += ["-w", weights] if weights else []
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
-        found = {}
-        for name in ("first run ever", "cached"):
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(
-                command, env=environment, check=True, capture_output=True, cwd=Path(__file__).resolve().parent.parent
-            )
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            found[name] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return found
-
-
-def plot(report: dict[str, Any], path: Path) -> None:
-    """Bars of milliseconds per image, one group for each density."""
-    from matplotlib.figure import Figure
-
-    axes = Figure(figsize=(8, 4), layout="constrained").subplots()
-    for i, facts in enumerate(report["contest"]):
-        names = [name for name, value in facts.items() if isinstance(value, dict)]
-        places = np.arange(len(names)) + 0.4 * i
-        axes.barh(places, [facts[n]["median"] for n in names], 0.38, label=f"density {facts['density']:.3f}")
-        axes.set_yticks(np.arange(len(names)) + 0.2, names)
-    axes.set_xlabel(f"ms CPU per image, T = {report['T']}")
-    axes.set_xscale("log")
-    axes.legend()
-    axes.figure.savefig(path, dpi=150)
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    return {"median": float(np.median(values)), "least": min(values), "greatest": max(values)}
 
 
 def _processor() -> str:

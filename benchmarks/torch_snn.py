@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from benchmarks.peers import installed
 from refsim.model import Add, AvgPool2d, Conv2d, Flatten, Linear, Network, Spiking
 
 Array = NDArray[Any]
@@ -45,7 +47,7 @@ class Fire(nn.Module):
 class Snn(nn.Module):
     """A converted network for T steps: images (B, C, H, W) to the sum of logits over the steps, (B, K)."""
 
-    def __init__(self, network: Network, T: int, dtype: torch.dtype) -> None:
+    def __init__(self, network: Network, T: int, dtype: torch.dtype, fire: Any = Fire) -> None:
         super().__init__()
         self.T, self.network = T, network
         self.parts = nn.ModuleList()
@@ -67,7 +69,7 @@ class Snn(nn.Module):
             elif isinstance(layer, Flatten):
                 part = nn.Flatten()
             elif isinstance(layer, Spiking):
-                part = Fire(layer, T, layer.inputs[0] in constant, dtype)
+                part = fire(layer, T, layer.inputs[0] in constant, dtype)
             if not isinstance(layer, Spiking) and set(layer.inputs) <= constant:
                 constant.add(layer.name)
             self.parts.append(part)
@@ -103,4 +105,11 @@ def contenders(network: Network, T: int, x: Array, double: bool) -> dict[str, An
     found = {f"PyTorch eager {name}": runner(model)}
     if not double:
         found[f"PyTorch compiled {name}"] = runner(torch.compile(model))
+        for peer, fire in installed():
+            try:
+                snn = Snn(network, T, dtype, fire).eval().to(memory_format=torch.channels_last)
+            except ValueError as error:
+                print(f"{peer} is left out: {error}", file=sys.stderr)
+            else:
+                found[f"{peer} {name}"] = runner(snn)
     return found

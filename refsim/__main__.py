@@ -1,6 +1,6 @@
 """`python -m refsim` is `refsim`."""
 
-from refsim.cli import main
+from refsim.cli import start
 
 if __name__ == "__main__":
-    main()
+    start()

@@ -1,78 +1,230 @@
-"""Whole numbers for weights, thresholds and potentials: what mode `exact` computes in.
+"""Modes `int16` and `int8`: the quantised network, whose definition is `refsim.reference.quantised`.
 
-The unit of a target channel is its theta / 2^s, with s as large as sums of 32 bits allow; the rounding of weights
-is then bounded and never decides anything (`kernels.integer`).
+Every target channel has a unit, theta / 2^s, with the largest s up to MOST_BITS for which the channel's weights (times
+theta of the source, behind a pool over its cells) are whole numbers of 16 or 8 bits; the readout, whose sums are
+compared with each other, has one unit 2^-s for all its channels. Everything else (biases, v0, thresholds, the current
+of the image) is rounded to the same unit in 32 bits. Rounding is to nearest, ties to even; what does not fit is
+saturated, symmetrically. A network in whole numbers has no rounding left: its spikes depend on no order.
 """
 
 from __future__ import annotations
 
-from math import floor, log2
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.kernels.integer import IntegerNeurons
-from refsim.model import Neuron
-from refsim.tables import Plane, Tiles, by_position, by_tile
+from refsim.errors import UsageError
+from refsim.kernels.pairs import paired
+from refsim.kernels.quantised import WholeNeurons, round_currents
+from refsim.kernels.synapse import Synapses
+from refsim.model import Layer, Neuron, Spiking
+from refsim.tables import Plane, Tiles, by_position, by_tile, identity_of, synapses_of
+from refsim.wiring import Wire
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
-SILENT = 2**40
-"""A threshold, in units, that no lane without weights reaches."""
+FLOAT64 = np.dtype(np.float64)
 
-LEAST_BITS = 12
-"""With a coarser unit than theta / 2^12 too many potentials would have to be recomputed."""
+MOST_BITS = 16
+"""No unit is finer than theta / 2^16, so that potentials of 32 bits have room for 2^15 thresholds."""
 
+LARGEST = 2**31 - 1
+"""What numbers of 32 bits are saturated to, with either sign."""
 
-MAX_ROWS = 2**18
-"""Synapses of a neuron for which the bound of `exact` allows for float64 rounding."""
-
-
-def largest_sums(terms: Floats, signed: bool) -> tuple[Floats, Floats]:
-    """The largest and the least sum (C,) of some of the terms (C, n); `signed`: each may come with a minus."""
-    if signed:
-        size = np.abs(terms).sum(axis=1)
-        return size, -size
-    return np.maximum(terms, 0).sum(axis=1), np.minimum(terms, 0).sum(axis=1)
+WEIGHTS: dict[str, np.dtype[Any]] = {"int16": np.dtype(np.int16), "int8": np.dtype(np.int8)}
 
 
-def exact_bits(sizes: Floats, theta: Floats, terms: int) -> int:
-    """The largest s for which currents in units of theta / 2^s fit into 32 bits.
+@dataclass(frozen=True, kw_only=True)
+class Rounding:
+    """What rounding did to the weights of one projection.
 
-    sizes : (C,), largest absolute current of one step (sums may pass 32 bits on the way: they wrap around)
-    terms
-        Most units by which rounding can enlarge it.
+    error
+        Root mean square of the differences, relative to that of the weights (0 without weights).
+    saturated, lost
+        Shares of the weights that were too large, and of the nonzero ones that became 0.
     """
-    largest = float((sizes / theta).max(initial=2.0**-30))
-    return min(30, floor(log2((2**31 - 1 - terms) / largest)))
+
+    target: str
+    error: float
+    saturated: float
+    lost: float
 
 
-def units(values: Floats, theta: Floats, bits: int) -> NDArray[np.int32]:
-    """Values (C, ...) of target channels in whole units of theta (C,) / 2^bits.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quantised:
+    """A population (or the readout) of the quantised network.
 
-    A weight that a bias of the other sign makes up for may itself exceed 32 bits: it wraps around, like the sums.
+    dtype
+        Of the weights.
+    bits, unit : (C,), s of each channel, and its unit in the unit of the ANN's activations
+    synapses : by projection, None where the image drives it, whose current is computed in float64
+    bias : (C,) int64, of all projections of spikes together
+    neurons
+        With int32 parameters; None for the readout.
+    largest
+        Most units that one step of spikes and bias can add to a potential.
     """
-    whole = np.rint(values / theta.reshape(-1, *[1] * (values.ndim - 1)) * 2.0**bits)
-    return whole.astype(np.int64).astype(np.int32)
+
+    dtype: np.dtype[Any]
+    bits: Counts
+    unit: Floats
+    synapses: tuple[Synapses | None, ...]
+    bias: Counts
+    neurons: WholeNeurons | None
+    largest: int
+    roundings: tuple[Rounding, ...]
+
+    def fits_32_bits(self, T: int, image: int) -> bool:
+        """Whether no potential can leave 32 bits within T steps, if the image adds at most `image` units to each.
+
+        By induction: |v| <= A + t U after t steps, A the largest |v0| or theta and U the largest current of a step.
+        m = v + u adds U; subtracting theta from m >= theta, or adding it to m <= theta_neg < 0, leaves |v| <= |m| or
+        |v| <= theta. The sum of the currents, t U, is smaller. A lane that does not fire may wrap around in a sum
+        m +- theta that nobody selects.
+        """
+        if self.neurons is None:
+            return False
+        largest = max(int(np.abs(each).max()) for each in (self.neurons.theta, self.neurons.v0))
+        return largest + T * (self.largest + image) <= LARGEST
 
 
-def exact_neurons(neuron: Neuron, shape: Plane, tiles: Tiles, bits: int) -> IntegerNeurons:
-    """The parameters of a population in units of theta / 2^bits; theta must not differ between positions."""
-    float64 = np.dtype(np.float64)
-    theta, theta_neg, v0 = (
-        by_position(value, shape, float64) for value in (neuron.theta, neuron.negative_threshold, neuron.v0)
+def quantise(layer: Layer, wires: list[Wire], shape: Plane, tiles: Tiles, mode: str) -> Quantised:
+    """A population or the readout with weights of the given mode.
+
+    Raises
+    ------
+    UsageError
+        What has no counterpart in whole numbers: a leak, spikes of a channel that differ in size between positions,
+        and sums that may exceed 32 bits.
+    """
+    dtype = WEIGHTS[mode]
+    limit = np.iinfo(dtype).max
+    _check(layer, wires, mode)
+    theta = np.ones(shape[0])
+    if isinstance(layer, Spiking):
+        value = layer.neuron.theta
+        theta = np.array(np.broadcast_to(value.reshape(len(value), -1).min(axis=1) if value.ndim else value, shape[0]))
+    spiking = [wire for wire in wires if not wire.is_image]
+    largest = np.zeros(shape[0])
+    for wire in spiking:
+        for channels, values in wire.per_count():
+            found = np.abs(values.reshape(len(values), -1)).max(axis=1, initial=0) / theta[channels]
+            largest[channels] = np.maximum(largest[channels], found)
+    bits = bits_of(largest if isinstance(layer, Spiking) else np.full(shape[0], largest.max()), limit)
+    tables: dict[int, Synapses] = {}
+    roundings = []
+    bias, sums = np.zeros(shape[0]), np.zeros(shape[0], dtype=np.int64)
+    for wire in spiking:
+        rounding = _Rounder(limit)
+        weight = wire.in_units(theta, 2.0**bits, rounding).astype(dtype, copy=False)
+        roundings.append(rounding.result(layer.name if wire.layer is None else wire.layer.name))
+        sums += np.array([np.abs(each.astype(np.int64)).sum() for each in weight]) * wire.port.cells
+        if wire.conv is None:
+            table = identity_of(weight, tiles, wire.plane)
+        else:
+            bias += wire.conv.bias
+            table = synapses_of(wire.conv, weight, np.zeros(shape[0], dtype=dtype), tiles, wire.plane, ones=True)
+        tables[id(wire)] = table._replace(weight=paired(table.weight), ones=True)
+    if sums.max() > LARGEST:
+        raise UsageError(
+            f"layer '{layer.name}': sums of its weights may exceed 32 bits in {mode}; use --dtype exact, or int8"
+        )
+    unit = theta * 2.0**-bits
+    whole_bias = _saturated(bias / theta * 2.0**bits)
+    return Quantised(
+        dtype=dtype,
+        bits=bits,
+        unit=unit,
+        synapses=tuple(tables.get(id(wire)) for wire in wires),
+        bias=whole_bias,
+        neurons=_neurons(layer.neuron, theta, bits, shape, tiles) if isinstance(layer, Spiking) else None,
+        largest=int((sums + np.abs(whole_bias)).max()),
+        roundings=tuple(roundings),
     )
-    theta_neg_units = np.maximum(np.rint(theta_neg / theta * 2.0**bits), -float(SILENT))
-    return IntegerNeurons(
-        theta=by_tile(np.full(theta.shape, 2**bits, dtype=np.int64), tiles, SILENT),
-        theta_neg=by_tile(theta_neg_units.astype(np.int64), tiles, -SILENT),
-        v0=by_tile(np.rint(v0 / theta * 2.0**bits).astype(np.int64), tiles, 0),
+
+
+def steady_current(quantised: Quantised, image: Floats | None, tiles: Tiles) -> tuple[NDArray[np.int32], int]:
+    """The current that is the same at every step, bias and image, in units and by tile; and the image's largest.
+
+    image : (B, H, W, C), the image's current in float64, or None if it drives others only
+    """
+    if image is None:
+        return by_tile(quantised.bias.astype(np.int32)[None], tiles, 0), 0
+    current = image.reshape(-1, image.shape[3])
+    total = np.empty(current.shape, dtype=np.int32)
+    most = round_currents(current, quantised.unit, quantised.bias.astype(np.float64), float(LARGEST), total)
+    return by_tile(total, tiles, 0), int(most)
+
+
+def bits_of(largest: Floats, limit: int) -> Counts:
+    """For each channel the greatest s of 0 .. MOST_BITS for which its largest weight (C,) rounds to at most `limit`."""
+    fits = np.rint(largest[:, None] * 2.0 ** np.arange(MOST_BITS + 1)) <= limit
+    return np.asarray(np.maximum(fits.sum(axis=1) - 1, 0), dtype=np.int64)
+
+
+def _check(layer: Layer, wires: list[Wire], mode: str) -> None:
+    if isinstance(layer, Spiking) and layer.neuron.leak != 1:
+        raise UsageError(
+            f"layer '{layer.name}': its potential leaks (factor {layer.neuron.leak}), which has no counterpart in "
+            f"{mode}; use --dtype exact"
+        )
+    for wire in wires:
+        if not wire.is_image and wire.theta.ndim == 3 and (wire.port.pool is not None or not wire.port.flatten):
+            raise UsageError(
+                f"layer '{layer.name}': the spikes of '{wire.port.source}' differ in size between positions, and "
+                f"{mode} has one weight for all of them; use --dtype exact"
+            )
+
+
+def _saturated(values: Floats) -> Counts:
+    """Rounded to nearest, ties to even, within 32 bits."""
+    return np.asarray(np.clip(np.rint(values), -LARGEST, LARGEST), dtype=np.int64)
+
+
+def _neurons(neuron: Neuron, theta: Floats, bits: Counts, shape: Plane, tiles: Tiles) -> WholeNeurons:
+    theta_units, theta_neg, v0 = (
+        _saturated(by_position(value, shape, FLOAT64) / theta * 2.0**bits)
+        for value in (neuron.theta, neuron.negative_threshold, neuron.v0)
+    )
+    # theta_neg = 0 would fire +1, -1, +1, ... for ever at v = 0 without any input.
+    theta_neg = np.minimum(theta_neg, -1)
+    return WholeNeurons(
+        theta=by_tile(theta_units.astype(np.int32), tiles, 1),
+        theta_neg=by_tile(theta_neg.astype(np.int32), tiles, -1),
+        v0=by_tile(v0.astype(np.int32), tiles, 0),
         dual=neuron.dual,
         gross=neuron.gate == "gross",
         zero=neuron.reset == "zero",
-        theta_float=theta,
-        theta_neg_float=theta_neg,
-        v0_float=v0,
     )
+
+
+class _Rounder:
+    """Rounds weights, given in units a block at a time, and keeps account of what that does to them."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.n = self.n_saturated = self.n_lost = 0
+        self.size = self.error = 0.0
+
+    def __call__(self, units: Floats) -> Array:
+        """The weights as whole numbers of 16 bits."""
+        whole = np.clip(np.rint(units), -self.limit, self.limit)
+        self.n += units.size
+        self.n_saturated += int((np.abs(units) > self.limit + 0.5).sum())
+        self.n_lost += int(((whole == 0) & (units != 0)).sum())
+        self.size += float((units**2).sum())
+        self.error += float(((units - whole) ** 2).sum())
+        return whole.astype(np.int16)
+
+    def result(self, target: str) -> Rounding:
+        """What has been done so far."""
+        return Rounding(
+            target=target,
+            error=float(np.sqrt(self.error / self.size)) if self.size else 0.0,
+            saturated=self.n_saturated / self.n,
+            lost=self.n_lost / self.n,
+        )

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.model import Network
+from refsim.errors import FormatError
+from refsim.model import INPUT, Network
 from refsim.parallel import Images, run_ann, run_snn
 from refsim.plan import Plan, compile_network
 from refsim.results import Result
@@ -67,3 +68,18 @@ class Machine:
             run_ann(self.plan, images, indices, batch=batch, threads=threads, on_batch=keep_ann)
         else:
             run_snn(self.plan, images, indices, self.T, batch=batch, threads=threads, on_batch=keep_snn)
+
+
+def check_result(name: str, network: Network, T: int, result: Result) -> None:
+    """Check that a result read from a file is one of this machine.
+
+    Raises
+    ------
+    FormatError
+        Another number of steps, or other layers.
+    """
+    steps, layers = (1, []) if name == ANN else (T, [layer.name for layer in network.spiking])
+    known = {layer.name for layer in network.layers} | {INPUT}
+    edges = {end for edge in result.ops for end in edge}
+    if steps != result.T or list(result.populations) != layers or not edges <= known:
+        raise FormatError(f"the rows ({name}) are not those of this network and T={T}; they were made by another run")

@@ -22,8 +22,8 @@ Array = NDArray[Any]
 Indices = NDArray[np.int64]
 R = TypeVar("R")
 
-BATCH_BYTES = 48 * 2**20
-"""Working memory that a batch may take, roughly; it sets the default batch."""
+BATCH_BYTES = 32 * 2**20
+"""Working memory that a batch may take, roughly; it sets how many images are computed together."""
 
 
 class Images(Protocol):
@@ -41,8 +41,12 @@ class Images(Protocol):
 
 def default_batch(plan: Plan, T: int, record: Collection[str] = ()) -> int:
     """Images per batch that keep the working memory of one thread near `BATCH_BYTES`."""
-    # An event takes 12 bytes, a list 8; a third of the neurons firing at each step is plenty.
-    per_image = max(prod(each.shape) * T * 5 + prod(each.shape[1:]) * T * 8 for each in plan.populations)
+    if plan.fold:
+        # An event takes 12 bytes, a list 8; a third of the neurons firing at each step is plenty.
+        per_image = max(prod(each.shape) * T * 5 + prod(each.shape[1:]) * T * 8 for each in plan.populations)
+    else:
+        # The ANN's activations, the events that list them, and the weighted inputs they become.
+        per_image = 40 * max(prod(each.shape) for each in plan.populations)
     if record:
         # Dense spikes, or a few numbers per neuron, of all populations at once.
         per_image += sum(prod(each.shape) * (T if {"spikes", "n"} & set(record) else 24) for each in plan.populations)
@@ -85,11 +89,15 @@ def run_snn(
 
     Parameters
     ----------
+    batch
+        Images computed together, at most: memory may allow fewer.
     record
         As in `simulator.simulate`; for `on_batch` to use.
     on_batch
         Called in the order of the images, in the calling thread, with each batch's indices, trace and result.
     """
+
+    most = default_batch(plan, T, record)
 
     def work(part: Indices) -> tuple[Trace, Result]:
         x = images.currents(part)
@@ -97,7 +105,7 @@ def run_snn(
         return trace, Result.of(trace, x, images.labels_of(part))
 
     total: Result | None = None
-    for part, (trace, result) in map_batches(work, indices, batch or default_batch(plan, T, record), threads):
+    for part, (trace, result) in map_batches(work, indices, min(batch or most, most), threads):
         total = result if total is None else total + result
         if on_batch is not None:
             on_batch(part, trace, result)
@@ -114,7 +122,8 @@ def run_ann(
     threads: int = 1,
     on_batch: Callable[[Indices, Activations], None] | None = None,
 ) -> int:
-    """Run the source ANN on these images; returns how many labelled ones it gets right."""
+    """Run the source ANN on these images, `batch` at a time at most; returns how many labelled ones it gets right."""
+    most = default_batch(plan, 1)
 
     def work(part: Indices) -> tuple[Activations, int]:
         out = forward(plan, images.currents(part))
@@ -122,7 +131,7 @@ def run_ann(
         return out, 0 if labels is None else int((out.logits.argmax(axis=1) == labels).sum())
 
     correct = 0
-    for part, (activations, n) in map_batches(work, indices, batch or default_batch(plan, 1), threads):
+    for part, (activations, n) in map_batches(work, indices, min(batch or most, most), threads):
         correct += n
         if on_batch is not None:
             on_batch(part, activations)

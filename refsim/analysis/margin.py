@@ -17,6 +17,9 @@ from refsim.results import Result
 
 Floats = NDArray[np.float64]
 
+WHOLE = ("int16", "int8")
+"""Modes in which every sum is exact."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Margin:
@@ -40,7 +43,10 @@ class Margin:
 
 
 def margins(network: Network, result: Result, dtype: DTypeLike = np.float64) -> list[Margin]:
-    """Margins of all spiking layers of a run; `exact` gives lower bounds of those of float64."""
+    """Margins of all spiking layers of a run; `exact` gives lower bounds of those of float64.
+
+    The quantised network knows no rounding: its margins are inf, and its bounds 0.
+    """
     return [
         Margin(
             name=layer.name,
@@ -59,6 +65,8 @@ def rounding_bound(network: Network, layer: Spiking, T: int, x_max: float, dtype
     terms and eps half a unit in the last place; integrating and resetting round a potential of at most
     |v0| + theta + T U twice. Errors of T steps add up, and two orders differ by twice the error of one.
     """
+    if dtype in WHOLE:
+        return 0.0
     eps = float(np.finfo(np.float64 if dtype == "exact" else np.dtype(dtype)).eps) / 2
     size, terms = _current(network, layer.inputs[0], x_max)
     theta = float(layer.neuron.theta.min())

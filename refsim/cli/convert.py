@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from refsim.cli.options import thread_count
 from refsim.errors import UsageError
 from refsim.importers.presets import PRESETS, Preset, describe
+
+RELU_METHOD = "opi:99.9"
+"""theta = the 99.9th percentile of positive activations, v0 = theta / 2."""
 
 _PRESET_HELP = "\b\nPresets:\n  " + "\n  ".join(describe(name) for name in PRESETS)
 
@@ -93,18 +97,20 @@ def _classes(value: str | None, preset: Preset | None) -> tuple[str, ...]:
     "--calibrate",
     type=click.Path(path_type=Path, exists=True),
     metavar="DATA",
-    help="ReLU networks: thresholds from the activations on these training images.",
+    help="Training images for methods that learn from activations; ReLU networks need them.",
 )
-@click.option("--method", type=click.Choice(["percentile", "max"]), default="percentile", help="Of calibration.")
 @click.option(
-    "--percentile", type=click.FloatRange(0, 100, min_open=True), default=99.9, help="Of positive activations."
+    "--method",
+    metavar="NAME",
+    help="Conversion method, see `refsim compare --list`.  [default: qcfs, or for ReLU networks opi:99.9]",
 )
 @click.option("--n-calibrate", type=click.IntRange(1), default=512, help="Images for calibration, strided evenly.")
 @click.option("--force", is_flag=True, help="Overwrite the output.")
 def convert(source: Path, output: Path, preset: str | None, **options: Any) -> None:
     """Convert SOURCE, a checkpoint (.pth, .th, .safetensors) of an ANN with QCFS activations, into a weight file.
 
-    A network with ReLU gets its thresholds from training images (--calibrate).
+    A network with ReLU gets its thresholds from training images (--calibrate). --method makes neurons as one of the
+    papers does, if a file can hold what it makes.
 
     PyTorch is not needed, and nothing in SOURCE is executed.
     """
@@ -116,6 +122,7 @@ def convert(source: Path, output: Path, preset: str | None, **options: Any) -> N
 
     if output.exists() and not options["force"]:
         raise UsageError(f"{output} exists; --force overwrites it")
+    method = _method(options["method"], options["calibrate"] is not None)
     settings, usual = _settings(preset, options)
     loaded = load_checkpoint(source)
     network = to_network(
@@ -125,8 +132,8 @@ def convert(source: Path, output: Path, preset: str | None, **options: Any) -> N
         name=options["name"],
         classes=_classes(options["classes"], usual),
     )
-    if options["calibrate"] is not None:
-        network = _calibrated(network, settings, options)
+    if method is not None:
+        network = _converted(network, method, settings.choice, options)
     samples = None
     if options["samples"] is not None:
         samples = _samples(options["samples"], options["n_samples"], options["pad"], network)
@@ -168,9 +175,10 @@ def _settings(preset: str | None, options: dict[str, Any]) -> tuple[Any, Preset 
         )
     if options["theta_neg"] is not None and options["neuron"] == "if":
         raise UsageError("--theta-neg belongs to --neuron dual")
-    if options["calibrate"] is not None and options["L"] is not None:
+    relu = options["calibrate"] is not None and options["L"] is None
+    if options["calibrate"] is not None and options["L"] is not None and options["method"] is None:
         raise UsageError("--L belongs to QCFS activations, --calibrate to ReLU")
-    choice = NeuronChoice(L=None if options["calibrate"] is not None else options["L"] or 0, kind=options["neuron"])
+    choice = NeuronChoice(L=None if relu else options["L"] or 0, kind=options["neuron"])
     if options["theta_neg"] is not None:
         choice = replace(choice, theta_neg=options["theta_neg"])
     return ImportOptions(
@@ -185,28 +193,44 @@ def _settings(preset: str | None, options: dict[str, Any]) -> tuple[Any, Preset 
     ), usual
 
 
-def _calibrated(network: Any, settings: Any, options: dict[str, Any]) -> Any:
-    """The ReLU network with thresholds from training images."""
-    from refsim.formats.currents import InputCurrents
-    from refsim.formats.datasets import check_against, open_data
-    from refsim.importers.calibrate import calibrate
+def _method(name: str | None, calibrated: bool) -> Any:
+    """The method asked for, or that of ReLU networks; None leaves the neurons as the importer makes them."""
+    from refsim.methods.registry import find_method
 
-    data = open_data(
-        options["calibrate"],
-        split="train",
-        pad_to=network.input.shape[1:] if options["pad"] else None,
-        classes=network.classes,
-    )
-    check_against(data, network)
-    return calibrate(
-        network,
-        InputCurrents(network.input, data.images, data.labels, data.name),
-        data.strided(options["n_calibrate"]),
-        settings.choice,
-        method=options["method"],
-        percentile=options["percentile"],
-        threads=thread_count(None),
-    )
+    if name is None:
+        return find_method(RELU_METHOD) if calibrated else None
+    method = find_method(name)
+    if method.per_image:
+        raise UsageError(f"method {name} finds its parameters anew for every image, so no file can hold them")
+    if method.changes_bias:
+        raise UsageError(
+            f"method {name} changes biases, and for one T only; a file of it would not hold the ANN any more "
+            f"(`refsim compare` runs it)"
+        )
+    return method
+
+
+def _converted(network: Any, method: Any, choice: Any, options: dict[str, Any]) -> Any:
+    """The network with the neurons that a method makes."""
+    from refsim.cli.calibration import open_training
+    from refsim.methods.base import Calibration
+
+    if choice.kind == "dual" and method.signed:
+        raise UsageError(f"method {method.name} has negative thresholds of its own; leave out --neuron")
+    method.check(network)
+    calibration = None
+    if options["calibrate"] is not None:
+        chosen = open_training(str(options["calibrate"]), network, options["pad"], options["n_calibrate"])
+        calibration = Calibration(
+            network=network, images=chosen.images, indices=chosen.indices, threads=thread_count(None)
+        )
+    converted = method.calibrate(network, calibration)
+    network = converted.network
+    if choice.kind == "dual":
+        neurons = {layer.name: replace(layer.neuron, theta_neg=np.array(choice.theta_neg)) for layer in network.spiking}
+        network = network.with_neurons(neurons)
+    metadata = {**network.metadata, "method": method.name, "thresholds": converted.origin}
+    return replace(network, metadata=metadata)
 
 
 def _samples(path: Path, n: int, pad: bool, network: Any) -> Any:

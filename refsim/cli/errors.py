@@ -30,6 +30,7 @@ from refsim.cli.options import (
     with_options,
 )
 from refsim.cli.progress import note_compilation, progress
+from refsim.cli.quantised import describe_quantised
 from refsim.cli.tables import use_color
 from refsim.formats.text import clean
 
@@ -96,6 +97,7 @@ def errors(
         "data": {"source": inputs.source, "images": len(inputs.indices), "sha256": inputs.sha256},
         "T": T,
         "dtype": options["dtype"],
+        "quantised": describe_quantised(network, options["dtype"]),
         "neuron": "dual" if any(each.neuron.dual for each in network.spiking) else "if",
         "definitions": {**DEFINITIONS, "unit": "theta, of the neuron concerned"},
         "missing": missing,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from refsim.cli.quantised import render_quantised
 from refsim.cli.tables import columns, dim, emphasize, percent
 from refsim.formats.text import clean
 
@@ -24,6 +25,8 @@ def render(report: dict[str, Any], detailed: bool, color: bool) -> list[str]:
         f"{emphasize(clean(report['weights']['name']), color)}   {kind}   mean over "
         f"{report['data']['source']}, in units of theta   sha256 {report['weights']['sha256'][:12]}"
     ]
+    if report["quantised"] is not None:
+        lines.append(dim(render_quantised(report["quantised"], report["dtype"]), color))
     for step in report["steps"]:
         if detailed:
             for layer in step["layers"]:

@@ -22,15 +22,22 @@ SCHEMA = "refsim-info 1"
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @weights_option
 @click.option("--plan", "with_plan", is_flag=True, help="How the engine would run it: tiles, tables, numbers.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["exact", "float64", "float32", "int16", "int8"]),
+    default="exact",
+    show_default=True,
+    help="Numbers that --plan is about.",
+)
 @json_option
-def info(weights: str | None, with_plan: bool, as_json: bool) -> None:
+def info(weights: str | None, with_plan: bool, dtype: str, as_json: bool) -> None:
     """What a weight file holds: layers, shapes, thresholds, MACs, provenance, checksum."""
     path, file = load_weights(weights)
     facts = describe(path, file)
     if with_plan:
         from refsim.cli.plan_table import describe_plan, render_plan
 
-        facts["plan"] = describe_plan(file.network)
+        facts["plan"] = describe_plan(file.network, dtype)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     else:

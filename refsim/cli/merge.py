@@ -47,7 +47,7 @@ def _merge(runs: tuple[Path, ...], weights: str | None, energy: str) -> dict[str
 
     from refsim.analysis.energy import find_energy_model
     from refsim.cli.study import networks_of
-    from refsim.machines import ANN
+    from refsim.machines import ANN, check_result
     from refsim.store.merge import Parts
 
     model = find_energy_model(energy)
@@ -62,7 +62,10 @@ def _merge(runs: tuple[Path, ...], weights: str | None, energy: str) -> dict[str
         images = strided(spec.images, spec.limit)
         networks = networks_of(file.network, spec)
         results = {name: parts.result(name, images) for name in networks}
+        for name, network in networks.items():
+            check_result(name, network, spec.T, results[name])
     return build_report(
+        network=file.network,
         weights={"file": parts.about.weights, "name": file.network.name, "sha256": file.sha256},
         data={"source": parts.about.source, "images": len(images), "sha256": spec.data},
         T=spec.T,

@@ -62,13 +62,16 @@ neuron_options: Callable[[F], F] = _stack(
 machine_options: Callable[[F], F] = _stack(
     click.option(
         "--dtype",
-        type=click.Choice(["exact", "float64", "float32"]),
+        type=click.Choice(["exact", "float64", "float32", "int16", "int8"]),
         default="exact",
         show_default=True,
-        help="Numbers to compute in; exact: the spikes and logits of float64, by integers.",
+        help="Numbers to compute in; exact: the spikes and logits of float64, by integers; int16, int8: another "
+        "network, whose weights are rounded to 16 or 8 bits.",
     ),
     click.option("--threads", type=click.IntRange(1), metavar="N", help="[default: all cores]"),
-    click.option("--batch", type=click.IntRange(1), metavar="N", help="Images at a time; changes memory, not results."),
+    click.option(
+        "--batch", type=click.IntRange(1), metavar="N", help="Most images at a time; changes memory, not results."
+    ),
     click.option("-q", "--quiet", is_flag=True, help="No progress bar, no notes on stderr."),
 )
 
@@ -133,8 +136,11 @@ def load_inputs(path: Path, file: WeightFile, data: str | None, limit: int | Non
 def with_options(
     network: Network, kind: str | None, theta_neg: float | None, theta_neg_mode: str | None, v0: float | None
 ) -> Network:
-    """The network with the neurons the options ask for; None leaves what the file says."""
-    if (theta_neg is not None or theta_neg_mode is not None) and kind == "if":
+    """The network with the neurons the options ask for; None leaves what the file says.
+
+    "signed" are the neurons of SNM (Wang 2022): dual ones with theta_neg = -theta.
+    """
+    if (theta_neg is not None or theta_neg_mode is not None) and kind in ("if", "signed"):
         raise UsageError("--theta-neg belongs to dual neurons; use it with --neuron dual")
     if theta_neg_mode is not None and theta_neg is None:
         raise UsageError("--theta-neg-mode says what --theta-neg means; give both")
@@ -146,6 +152,8 @@ def with_options(
             neuron = neuron.as_if()
         elif kind == "dual" and theta_neg is None:
             neuron = neuron.as_dual()
+        elif kind == "signed":
+            neuron = replace(neuron, theta_neg=np.array(-1.0), theta_neg_mode="relative")
         if theta_neg is not None:
             neuron = replace(neuron, theta_neg=np.array(theta_neg), theta_neg_mode=mode)
         return neuron if v0 is None else replace(neuron, v0=v0 * neuron.theta)

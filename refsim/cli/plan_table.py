@@ -1,4 +1,4 @@
-"""`refsim info --plan`: how the engine would run a network in mode `exact`."""
+"""`refsim info --plan`: how the engine would run a network."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from refsim.model import Network
 from refsim.plan import Population, Projection, compile_network
 
 
-def describe_plan(network: Network) -> list[dict[str, Any]]:
+def describe_plan(network: Network, dtype: str = "exact") -> list[dict[str, Any]]:
     """One entry for each projection, in the order in which they run.
 
     mode, bits, reason
-        Numbers in which the target computes, theta / 2^bits as their unit, why not `exact`.
+        Numbers in which the target computes; theta / 2^bits as their unit, from the coarsest channel's bits to the
+        finest's (of the readout, in int16 and int8, 2^-bits); why not `exact`.
     tiles, tile
         How many groups of output channels, and how many channels each.
     rows, bytes
@@ -23,7 +24,7 @@ def describe_plan(network: Network) -> list[dict[str, Any]]:
     """
     return [
         _projection(population, each)
-        for population in compile_network(network, "exact").populations
+        for population in compile_network(network, dtype).populations
         for each in population.projections
     ]
 
@@ -39,7 +40,7 @@ def _projection(population: Population, projection: Projection) -> dict[str, Any
         "pool": pool.kernel if pool else None,
         "flattened": projection.port.flatten,
         "mode": population.mode,
-        "bits": population.integers.bits if population.integers else None,
+        "bits": _bits(population),
         "reason": population.reason,
         "tiles": len(population.tiles),
         "tile": TILE,
@@ -49,19 +50,33 @@ def _projection(population: Population, projection: Projection) -> dict[str, Any
     }
 
 
+def _bits(population: Population) -> tuple[int, int] | None:
+    if population.integers is not None:
+        return population.integers.bits, population.integers.bits
+    if population.quantised is not None:
+        return int(population.quantised.bits.min()), int(population.quantised.bits.max())
+    return None
+
+
+def _unit(each: dict[str, Any]) -> str:
+    if each["bits"] is None:
+        return str(each["reason"])
+    least, most = each["bits"]
+    return f"theta / 2^{least}" if least == most else f"theta / 2^{least}..{most}"
+
+
 def render_plan(plan: list[dict[str, Any]]) -> str:
     """The plan as text for people."""
     rows = [["projection", "reads", "table", "MB", "mode"]]
     for each in plan:
         pool = f" of {each['pool'][0]}x{each['pool'][1]} windows" if each["pool"] else ""
-        mode = f"theta / 2^{each['bits']}" if each["bits"] else each["reason"]
         rows.append(
             [
                 f"{clean(each['source'], 30)} -> {clean(each['target'], 30)}",
                 f"{each['reads']}{pool}",
                 f"{each['tiles']} x {each['rows']} x {each['tile']} {each['dtype']}",
                 f"{each['bytes'] / 2**20:.1f}",
-                f"{each['mode']}: {mode}",
+                f"{each['mode']}: {_unit(each)}".removesuffix(": "),
             ]
         )
     total = sum(each["bytes"] for each in plan) / 2**20

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from refsim.cli.quantised import render_quantised
 from refsim.cli.summary import SOP
 from refsim.cli.tables import columns, count, dim, emphasize, joules, percent
 from refsim.formats.text import clean
@@ -18,7 +19,7 @@ def render(report: dict[str, Any], color: bool) -> list[str]:
     """The report as text for people."""
     lines = []
     for each in report["runs"]:
-        lines += [_heading(report, each, color), *_table(report, each), *_margin(each, color), ""]
+        lines += [_heading(report, each, color), *_table(report, each), _margin(report, each, color), ""]
     for text in (f"SOP = {SOP}", *report["definitions"]["energy"], _first_layer(report)):
         lines.append(dim(text, color))
     return lines
@@ -71,7 +72,9 @@ def _accuracy(facts: dict[str, Any]) -> tuple[str, str]:
     return percent(facts["accuracy"]), f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _margin(each: dict[str, Any], color: bool) -> list[str]:
+def _margin(report: dict[str, Any], each: dict[str, Any], color: bool) -> str:
+    if report["quantised"] is not None:
+        return dim(f"  {render_quantised(report['quantised'], report['dtype'])}", color)
     layers = each["layers"]
     closest = min(layers, key=lambda layer: min(layer["margin"], layer["margin_neg"] or float("inf")))
     least = min(closest["margin"], closest["margin_neg"] or float("inf"))
@@ -83,7 +86,7 @@ def _margin(each: dict[str, Any], color: bool) -> list[str]:
     recomputed = sum(sum(layer["recomputed"]) for layer in layers)
     if recomputed:
         verdict += f"; {recomputed:,} decisions recomputed in float64"
-    return [dim(f"  least decision margin {least:.2g} theta ('{clean(closest['name'])}'); {verdict}", color)]
+    return dim(f"  least decision margin {least:.2g} theta ('{clean(closest['name'])}'); {verdict}", color)
 
 
 def _first_layer(report: dict[str, Any]) -> str:

@@ -47,8 +47,8 @@ def _record(context: click.Context, option: click.Parameter, value: str | None) 
 @data_options
 @click.option(
     "--neuron",
-    type=click.Choice(["if", "dual", "both"]),
-    help="[default: what the file says; both for the network in the package]",
+    type=click.Choice(["if", "dual", "signed", "both"]),
+    help="signed: dual, theta_neg = -theta (SNM).  [default: what the file says; both for the network in the package]",
 )
 @neuron_options
 @machine_options
@@ -123,6 +123,7 @@ def _run(options: dict[str, Any], interrupt: Interrupt) -> dict[str, Any]:
         n_images = next(iter(results.values())).n_images
         data |= {"source": f"part {part} of {inputs.source}", "images": n_images, "shard": str(part)}
     report = build_report(
+        network=file.network,
         weights={"file": clean(str(path), None), "name": file.network.name, "sha256": file.sha256},
         data=data,
         T=options["T"],

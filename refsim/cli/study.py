@@ -19,7 +19,7 @@ from refsim.cli.progress import progress
 from refsim.cli.summary import kind_of
 from refsim.formats.parts import WeightFile
 from refsim.formats.text import clean
-from refsim.machines import ANN, Machine
+from refsim.machines import ANN, Machine, check_result
 from refsim.model import Network
 from refsim.parallel import run_ann, run_snn
 from refsim.results import Result
@@ -37,7 +37,7 @@ class Study:
     """What is to be computed.
 
     neuron
-        "if", "dual", "both" or "file".
+        "if", "dual", "signed", "both" or "file".
     ann
         Whether the source ANN runs too.
     options
@@ -135,12 +135,13 @@ def _run_one(
 
         if name == ANN:
             correct = run_ann(machine.plan, inputs.images, inputs.indices, on_batch=on_batch, **effort)
-            return _ann_result(correct, len(inputs.indices))
+            return ann_result(correct, len(inputs.indices))
         kept = record & {"n", "v", "spikes"}
         return run_snn(machine.plan, inputs.images, inputs.indices, study.T, record=kept, on_batch=on_batch, **effort)
 
 
-def _ann_result(correct: int, n_images: int) -> Result:
+def ann_result(correct: int, n_images: int) -> Result:
+    """The ANN's accuracy in the form of a run."""
     counts = np.array([correct])
     return Result(
         T=1, n_images=n_images, n_labelled=n_images, correct=counts, populations={}, ops={}, nonzero_macs=0, x_max=0.0
@@ -173,7 +174,10 @@ def run_kept(
             raise InterruptedRunError(
                 f"interrupted; {total - left} of {total} results are in {path}, the same command with --resume goes on"
             ) from None
-        return {name: store.result(name) for name in study.networks}
+        results = {name: store.result(name) for name in study.networks}
+        for name, network in study.networks.items():
+            check_result(name, network, study.T, results[name])
+        return results
 
 
 def _run_here(study: Study, store: RunDirectory, pending: dict[str, Indices], interrupt: Interrupt) -> None:

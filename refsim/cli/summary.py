@@ -6,13 +6,22 @@ from dataclasses import asdict
 from typing import Any
 
 from refsim import __version__
+from refsim.cli.quantised import describe_quantised
 
 SCHEMA = "refsim-run 1"
 SOP = "one nonzero spike x one existing synapse, borders exact, both signs; behind a pool every spike passes through"
 
 
 def build_report(
-    *, weights: dict[str, Any], data: dict[str, Any], T: int, dtype: str, model: Any, ann: Any, runs: list[Any]
+    *,
+    network: Any,
+    weights: dict[str, Any],
+    data: dict[str, Any],
+    T: int,
+    dtype: str,
+    model: Any,
+    ann: Any,
+    runs: list[Any],
 ) -> dict[str, Any]:
     """The whole report: where it comes from, what the words mean, the ANN and the SNNs."""
     return {
@@ -22,6 +31,7 @@ def build_report(
         "data": data,
         "T": T,
         "dtype": dtype,
+        "quantised": describe_quantised(network, dtype),
         "definitions": {"sop": SOP, "energy": model.describe(), "interval": "Wilson 95 %"},
         "ann": ann,
         "runs": runs,
@@ -89,7 +99,7 @@ def summarize(network: Any, result: Any, model: Any, kind: str, dtype: str) -> d
                 "spikes_neg": result.populations[each.name].n_neg.tolist(),
                 "reached": result.populations[each.name].reached.tolist(),
                 "recomputed": result.populations[each.name].recomputed.tolist(),
-                "margin": each.positive,
+                "margin": each.positive if each.positive != float("inf") else None,
                 "margin_neg": each.negative if each.negative != float("inf") else None,
                 "rounding_bound": each.bound,
                 "certified": each.certified,

@@ -72,9 +72,10 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option(
     "--round-to",
-    type=click.Choice(["float32", "float16", "int8"]),
+    type=click.Choice(["float32", "float16", "int8", "mixed"]),
     default="float32",
-    help="Round the final weights, before they are scored (int8: times one step per output channel).",
+    help="Round the final weights, before they are scored. int8: times one step per output channel; "
+    "mixed: layers of 2^20 weights or more to int8, the others to float16.",
 )
 @click.option("--quiet", is_flag=True, help="No progress bar, no log lines.")
 @click.pass_context

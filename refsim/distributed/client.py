@@ -22,6 +22,9 @@ Indices = NDArray[np.int64]
 SHARD_SECONDS = 1.0
 """Work in one task: a task costs the cluster about 5 ms, and one that is lost costs this."""
 
+LEAST_SECONDS = 0.1
+"""No shard is made shorter than this to let the workers finish together."""
+
 MAX_SHARD = 4096
 ATTEMPTS = 5
 """How often a shard may fail before the run does."""
@@ -129,10 +132,11 @@ class Cluster:
     def _cut(self, todo: deque[Indices], rates: deque[float]) -> Indices:
         """Take a shard off the images that are left: about a second of work, once it is known how many that are."""
         left = todo.popleft()
-        size = 8 if not rates else int(statistics.median(rates) * SHARD_SECONDS)
+        rate = statistics.median(rates) if rates else 8 / SHARD_SECONDS
         # Towards the end shards shrink, so that the workers finish together.
         fair = -(-len(left) // max(1, 2 * sum(self._workers.values())))
-        size = max(1, min(size, fair, MAX_SHARD))
+        fair = max(fair, int(rate * min(LEAST_SECONDS, SHARD_SECONDS)))
+        size = max(1, min(int(rate * SHARD_SECONDS), fair, MAX_SHARD))
         if len(left) > size:
             todo.appendleft(left[size:])
         return left[:size]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,9 +47,12 @@ def connected(address: str, n_workers: int) -> Iterator[Cluster]:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if address != "local" and "://" not in address:
         raise UsageError(f"--scheduler {address}: write it as tcp://host:8786, tls://host:8786 or local")
-    with dask.config.set({"distributed.scheduler.worker-ttl": "8s"}):
+    # Every worker of ours would stop a hundred times a second to see what it is doing.
+    with dask.config.set({"distributed.scheduler.worker-ttl": "8s", "distributed.worker.profile.enabled": False}):
         if address == "local":
-            with _sigint_ignored():
+            with _sigint_ignored(), warnings.catch_warnings():
+                # Of a port that is taken; dask then finds another one for a page that nobody looks at.
+                warnings.simplefilter("ignore", UserWarning)
                 local = LocalCluster(
                     n_workers=n_workers,
                     threads_per_worker=1,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from refsim.errors import DataError
 from refsim.formats.numpy_pickle import PickledArray, numpy_globals
+from refsim.formats.stored import FileArray, Rows
 from refsim.formats.text import clean
 from refsim.formats.unpickler import Budget, unpickle
 
@@ -43,20 +44,24 @@ def label_bytes(path: Path) -> int | None:
     return fitting[0] if fitting else None
 
 
-def read_binary(path: Path) -> tuple[Array, Labels]:
-    """Map a binary batch: pixels (N, 3072) uint8, plane by plane,, and labels (fine ones for CIFAR-100)."""
-    n = label_bytes(path)
+def read_binary(path: Path) -> tuple[Rows, Labels]:
+    """A binary batch: its records (N, label bytes + 3072) uint8, read when asked for, and labels (CIFAR-100: fine)."""
+    n, where = label_bytes(path), clean(str(path), None)
+    size = path.stat().st_size
     if n is None:
         raise DataError(
-            f"{clean(str(path), None)}: not a CIFAR binary batch ({path.stat().st_size} bytes are no whole number "
-            f"of records of {1 + PIXELS} or {2 + PIXELS})"
+            f"{where}: not a CIFAR binary batch ({size} bytes are no whole number of records of {1 + PIXELS} or "
+            f"{2 + PIXELS})"
         )
-    records = np.memmap(path, np.uint8, "r").reshape(-1, n + PIXELS)
-    return records[:, n:], records[:, n - 1].astype(np.int64)
+    records = FileArray(path, np.dtype(np.uint8), (size // (n + PIXELS), n + PIXELS), 0, where)
+    labels = np.empty(len(records), np.int64)
+    for at in range(0, len(records), 1000):
+        labels[at : at + 1000] = records[np.arange(at, min(at + 1000, len(records)))][:, n - 1]
+    return records, labels
 
 
 def read_pickled(path: Path) -> tuple[Array, Labels]:
-    """Read a pickled batch: pixels (N, 3072) uint8, plane by plane,, and labels (fine ones for CIFAR-100).
+    """Read a pickled batch: pixels (N, 3072) uint8, plane by plane, and labels (fine ones for CIFAR-100).
 
     Raises
     ------

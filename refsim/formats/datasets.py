@@ -16,7 +16,8 @@ from refsim.errors import DataError
 from refsim.formats import cifar, idx
 from refsim.formats.currents import strided
 from refsim.formats.image_sources import ArraySource, FileSource, ImageSource, PaddedSource, PlanarSource
-from refsim.formats.npz import Npz, map_npy
+from refsim.formats.npz import Npz, open_npy
+from refsim.formats.stored import Rows, whole
 from refsim.formats.text import clean
 from refsim.model import Network
 
@@ -184,7 +185,7 @@ def _open_file(path: Path, split: str) -> ImageData:
         source: ImageSource = ArraySource(archive.read(images), f"{where}:{images}")
         return _data(path, source, _as_labels(archive.read(labels), f"{where}:{labels}") if labels else None)
     if head[:6] == b"\x93NUMPY":
-        return _data(path, ArraySource(map_npy(path), where), None)
+        return _data(path, ArraySource(open_npy(path), where), None)
     if head == b"\x89HDF\r\n\x1a\n":
         return _open_hdf5(path, split)
     if idx.is_idx(path, head):
@@ -203,13 +204,13 @@ def _data(path: Path, images: ImageSource, labels: Labels | None, *more: Path) -
 
 
 def _cifar(path: Path, batches: list[Path]) -> ImageData:
-    def read(batch: Path) -> tuple[Array, Labels]:
+    def read(batch: Path) -> tuple[Rows, Labels]:
         with batch.open("rb") as file:
             pickled = file.read(1) in (b"\x80", b"(", b"}") and cifar.label_bytes(batch) is None
         return cifar.read_pickled(batch) if pickled else cifar.read_binary(batch)
 
     planes, labels = zip(*map(read, batches), strict=True)
-    pixels = planes[0] if len(batches) == 1 else np.concatenate(planes)
+    pixels = planes[0] if len(batches) == 1 else np.concatenate([whole(each)[:, -cifar.PIXELS :] for each in planes])
     if not len(pixels):
         raise DataError(f"{clean(str(path), None)}: holds no images")
     source = PlanarSource(pixels, (3, 32, 32))
@@ -221,7 +222,7 @@ def _open_idx(path: Path) -> ImageData:
     beside = idx.labels_beside(path)
     if beside is None:
         return _data(path, source, None)
-    return _data(path, source, idx.read_idx(beside, 1).astype(np.int64), beside)
+    return _data(path, source, whole(idx.read_idx(beside, 1)).astype(np.int64), beside)
 
 
 def _open_folder(path: Path, split: str, classes: Sequence[str]) -> ImageData:
@@ -289,5 +290,5 @@ def _open_hdf5(path: Path, split: str) -> ImageData:
     where = clean(str(path), None)
     file = HDF5Images(path)
     images, labels = _pick(file.names, split, where)
-    source = file.source(images)
+    source = ArraySource(file.array(images), f"{where}:{clean(images)}")
     return _data(path, source, _as_labels(file.read(labels), f"{where}:{clean(labels)}") if labels else None)

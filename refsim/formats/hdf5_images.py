@@ -1,89 +1,105 @@
-"""Images in an HDF5 file, read by rows; a data set larger than memory is no problem."""
+"""Images in an HDF5 file, read by rows; a data set larger than memory is no problem.
+
+HDF5 itself meets the file only in a short-lived child, which says where the data lies (`layout.py`): a damaged image
+file can crash libhdf5 as a damaged weight file can. The bytes are then read here, without it.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from refsim.errors import DataError
-from refsim.formats.image_sources import Indices, image_kind
+from refsim.errors import DataError, FormatError
+from refsim.formats.content import Array
+from refsim.formats.limits import MAX_CHUNK_BYTES
+from refsim.formats.npz import MAX_ARRAY
+from refsim.formats.reader import ask_child, placed_arrays
+from refsim.formats.stored import FILTERS, ChunkedArray, Chunks, FileArray, Rows, whole
 from refsim.formats.text import clean
 
-# Before the import: an HDF5 plugin is a shared library that runs code. "::" switches the search off.
-os.environ["HDF5_PLUGIN_PRELOAD"] = "::"
-
-import h5py
-
-Array = NDArray[Any]
+_MOST = 1 << 62
+"""Any size: the file is read by rows."""
 
 
 class HDF5Images:
-    """The datasets at the top of a file; links to other files and data outside this one are not followed."""
+    """The datasets at the top of a file; links to other files and data outside this one are not followed.
+
+    Raises
+    ------
+    DataError
+        A file that HDF5 cannot read, or can be crashed by.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._where = clean(str(path), None)
-        with _damage_named(self._where):
-            self._file = h5py.File(path, "r")
-            hard = [name for name in self._file if isinstance(self._file.get(name, getlink=True), h5py.HardLink)]
-            self.names = [name for name in hard if isinstance(self._file[name], h5py.Dataset)]
+        self._path, self._where = path, clean(str(path), None)
+        try:
+            self._datasets: Mapping[str, Rows | str] = ask_child(
+                path, "layout", self._parsed, what="data set", most=_MOST
+            )
+        except FormatError as error:
+            raise DataError(f"{self._where}: damaged HDF5 file ({error})") from None
 
-    def source(self, name: str) -> HDF5Source:
-        """Images that are read when asked for."""
-        return HDF5Source(self._inside(name), f"{self._where}:{clean(name)}")
+    @property
+    def names(self) -> list[str]:
+        """The names of the datasets."""
+        return list(self._datasets)
+
+    def array(self, name: str) -> Rows:
+        """A dataset, of which rows are read when asked for.
+
+        Raises
+        ------
+        DataError
+            It is stored in a way that is not read.
+        """
+        found = self._datasets[name]
+        if isinstance(found, str):
+            raise DataError(f"{self._named(name)}: {clean(found, None)}")
+        return found
 
     def read(self, name: str) -> Array:
         """A whole dataset."""
-        with _damage_named(self._where):
-            return np.asarray(self._inside(name))
+        array = self.array(name)
+        if prod(array.shape) * array.dtype.itemsize > MAX_ARRAY:
+            raise DataError(f"{self._named(name)}: larger than {MAX_ARRAY >> 30} GiB")
+        return whole(array)
 
-    def _inside(self, name: str) -> Any:
-        with _damage_named(self._where):
-            dataset = self._file[name]
-            outside = dataset.is_virtual or dataset.external
-        if outside:
-            raise DataError(f"{self._where}:{clean(name)}: data in other files is not followed")
-        return dataset
+    def _named(self, name: str) -> str:
+        return f"{self._where}:{clean(name)}"
 
+    def _parsed(self, output: int, index: dict[str, Any]) -> dict[str, Rows | str]:
+        """The datasets, or why they are not read, from the child's answer, which may be anything."""
+        entries = index["datasets"]
+        places = {
+            (name, key): entry[key] for name, entry in entries.items() for key in ("data", "index") if key in entry
+        }
+        arrays = placed_arrays(output, places)
+        return {
+            name: str(entry["refused"]) if "refused" in entry else self._dataset(name, entry, arrays)
+            for name, entry in entries.items()
+        }
 
-class HDF5Source:
-    """Images in one dataset."""
-
-    def __init__(self, dataset: Any, where: str) -> None:
-        self.shape, self.is_raw = image_kind(dataset.dtype, dataset.shape, where)
-        self._dataset = dataset
-        self._where = where
-
-    def __len__(self) -> int:
-        return int(self._dataset.shape[0])
-
-    def __getitem__(self, indices: Indices, /) -> Array:
-        # HDF5 selects rows in increasing order and each once.
-        rows, places = np.unique(indices, return_inverse=True)
-        if not len(rows):
-            return np.zeros((0, *self.shape), np.uint8 if self.is_raw else np.float64)
-        try:
-            if rows[-1] - rows[0] + 1 == len(rows):
-                found = self._dataset[int(rows[0]) : int(rows[-1]) + 1]
-            else:
-                found = self._dataset[rows]
-        except (OSError, RuntimeError) as error:
-            raise DataError(f"{self._where}: damaged file (images {rows[0]} to {rows[-1]} cannot be read)") from error
-        images: Array = np.asarray(found)[places].reshape(len(indices), *self.shape)
-        return images if self.is_raw else images.astype(np.float64)
-
-
-@contextmanager
-def _damage_named(where: str) -> Iterator[None]:
-    """Turn what libhdf5 raises into one line."""
-    try:
-        yield
-    except DataError:
-        raise
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{where}: damaged HDF5 file ({clean(str(error))})") from error
+    def _dataset(self, name: str, entry: dict[str, Any], arrays: Mapping[tuple[str, str], Array]) -> Rows:
+        if "data" in entry:
+            return arrays[name, "data"]
+        dtype, shape = np.dtype(entry["dtype"]), tuple(map(int, entry["shape"]))
+        if dtype.kind not in "iufS" or min(shape, default=1) < 1:
+            raise ValueError("not an array of plain elements")
+        if "offset" in entry:
+            return FileArray(self._path, dtype, shape, int(entry["offset"]), self._named(name))
+        chunk, filters, (offsets, sizes) = (
+            tuple(map(int, entry["chunk"])),
+            tuple(entry["filters"]),
+            arrays[name, "index"],
+        )
+        if min(chunk) < 1 or prod(chunk) * dtype.itemsize > MAX_CHUNK_BYTES or max(sizes) > 2 * MAX_CHUNK_BYTES:
+            raise ValueError("impossible chunks")
+        unknown = [each for each in filters if each not in FILTERS]
+        if unknown:
+            raise ValueError("unknown filters")
+        chunks = Chunks(chunk, filters, offsets, sizes)
+        return ChunkedArray(self._path, dtype, shape, chunks, self._named(name))

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from refsim.errors import DataError
+from refsim.formats.stored import FileArray, Rows
 from refsim.formats.text import clean
-
-Array = NDArray[Any]
 
 MAX_INFLATED = 1 << 30
 GZIP = b"\x1f\x8b"
@@ -25,8 +23,8 @@ def is_idx(path: Path, head: bytes) -> bool:
     return head[:3] == b"\0\0\x08" or (head[:2] == GZIP and "idx" in path.name.lower())
 
 
-def read_idx(path: Path, ndim: int) -> Array:
-    """Read an array of unsigned bytes with `ndim` axes; a plain file is mapped, not read.
+def read_idx(path: Path, ndim: int) -> Rows:
+    """An array of unsigned bytes with `ndim` axes; of a plain file the rows are read when they are asked for.
 
     Raises
     ------
@@ -48,7 +46,7 @@ def read_idx(path: Path, ndim: int) -> Array:
                 _check_size(path.stat().st_size - len(header), size, where)
                 if size == 0:
                     return np.zeros(shape, np.uint8)
-                return np.memmap(path, np.uint8, "r", offset=len(header), shape=shape)
+                return FileArray(path, np.dtype(np.uint8), shape, len(header), where)
             # Deflate cannot shrink data by more than this; a claim beyond it need not be tried.
             if size > min(MAX_INFLATED, 1100 * path.stat().st_size):
                 raise DataError(f"{where}: the header claims {size} bytes, more than the file can hold")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.errors import DataError
+from refsim.formats.stored import Rows
 from refsim.formats.text import clean
 
 Array = NDArray[Any]
@@ -59,7 +61,7 @@ def image_kind(dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> tupl
 
 
 class ArraySource:
-    """Images in an array, in memory or mapped from a file.
+    """Images in an array, in memory or in a file.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ class ArraySource:
         uint8 (N, H, W, C) or (N, H, W), or float (N, C, H, W).
     """
 
-    def __init__(self, array: Array, where: str) -> None:
+    def __init__(self, array: Rows, where: str) -> None:
         self.shape, self.is_raw = image_kind(array.dtype, array.shape, where)
         self._array = array
 
@@ -84,14 +86,15 @@ class PlanarSource:
 
     Parameters
     ----------
-    rows : (N, C * H * W) uint8
+    rows : (N, C * H * W or more) uint8
+        What a row has before its planes is not looked at.
     planes
         (C, H, W)
     """
 
     is_raw = True
 
-    def __init__(self, rows: Array, planes: Shape) -> None:
+    def __init__(self, rows: Rows, planes: Shape) -> None:
         self._rows, self._planes = rows, planes
         self.shape = (planes[1], planes[2], planes[0])
 
@@ -99,8 +102,8 @@ class PlanarSource:
         return len(self._rows)
 
     def __getitem__(self, indices: Indices, /) -> Array:
-        # Not reshaped before: the rows of a mapped file are not contiguous, and all of them would be copied.
-        return np.ascontiguousarray(np.moveaxis(self._rows[indices].reshape(-1, *self._planes), 1, 3))
+        pixels = self._rows[indices][:, -prod(self._planes) :]
+        return np.ascontiguousarray(np.moveaxis(pixels.reshape(-1, *self._planes), 1, 3))
 
 
 class PaddedSource:

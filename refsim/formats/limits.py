@@ -1,4 +1,4 @@
-"""How much a weight file may hold; the reading child and the writer keep the same limits."""
+"""How much an HDF5 file may hold; the reading child and the writer keep the same limits."""
 
 MAX_FILE_BYTES = 768 << 20
 """Twice this is what reading may need; VGG-19 for ImageNet in float32 is 575 MB."""
@@ -22,3 +22,6 @@ INDEX_SPACE = 64 << 20
 MAX_CHUNKS = 1024
 MAX_CHUNK_BYTES = 64 << 20
 MAX_RANK = 8
+
+MAX_DATA_CHUNKS = 1 << 21
+"""Of all datasets of an image file together; ImageNet with a chunk for each image has 1.3 million."""

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.errors import DataError
+from refsim.formats.stored import FileArray, Rows
 from refsim.formats.text import clean
 
 Array = NDArray[Any]
 
 MAX_ARRAY = 1 << 30
 """Bytes of an array that has to be read into memory; a .npy file or HDF5 may be larger."""
-
 
 _MAX_HEADER = 10_000
 
@@ -78,24 +78,26 @@ class Npz:
         return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def map_npy(path: Path) -> Array:
-    """Map a .npy file; only the images that are asked for are read.
+def open_npy(path: Path) -> Rows:
+    """Open a .npy file; only the images that are asked for are read.
 
     Raises
     ------
     DataError
-        An array of objects, or a header that does not fit the file's size.
+        An array of objects, a header that does not fit the file's size, or columns first in a large file.
     """
     where = clean(str(path), None)
     with path.open("rb") as file:
         shape, fortran, dtype = _header(file, where)
         start = file.tell()
-    left = path.stat().st_size - start
-    if prod(shape) * dtype.itemsize != left:
-        raise DataError(f"{where}: {left} bytes do not fit the shape {shape} of {dtype} in its header")
-    if left == 0:
-        return np.zeros(shape, dtype)
-    return np.memmap(path, dtype, "r", offset=start, shape=shape, order="F" if fortran else "C")
+        left = path.stat().st_size - start
+        if prod(shape) * dtype.itemsize != left:
+            raise DataError(f"{where}: {left} bytes do not fit the shape {shape} of {dtype} in its header")
+        if fortran and left > MAX_ARRAY:
+            raise DataError(f"{where}: stored column by column; numpy.ascontiguousarray makes rows of it")
+        if fortran or left == 0 or not shape:
+            return np.frombuffer(file.read(left), dtype, prod(shape)).reshape(shape, order="F" if fortran else "C")
+    return FileArray(path, dtype, shape, start, where)
 
 
 def _header(file: Any, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

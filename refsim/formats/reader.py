@@ -1,4 +1,4 @@
-"""Weight file to `Content`, through a child process that may crash, starve or hang without harm."""
+"""HDF5 files through a child process that may crash, starve or hang without harm; weight files to `Content`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -38,6 +38,9 @@ _BOOT = (
     "main(int(sys.argv[2]), sys.argv[3])"
 )
 
+T = TypeVar("T")
+K = TypeVar("K")
+
 
 def read_content(path: str | os.PathLike[str]) -> Content:
     """Everything in the file, under the policy, before any check of the digest or of what it means.
@@ -49,20 +52,43 @@ def read_content(path: str | os.PathLike[str]) -> Content:
     FormatError
         Not a regular file, not HDF5, cut short, or refused by the policy; `/path: text`, without the file's name.
     """
-    with _opened(path) as source, _anonymous_file() as output:
-        run_child(source, output, "")
-        return _answer(output, _content)
+    return ask_child(path, "content", _content)
 
 
 def resealed_image(path: str | os.PathLike[str], digest: str) -> bytes:
     """The bytes of the file with another digest at its root."""
-    with _opened(path) as source, _anonymous_file() as output:
-        run_child(source, output, digest)
-        return _answer(output, lambda _, index: os.pread(output, index["image"], INDEX_SPACE))
+    return ask_child(path, f"reseal {digest}", lambda output, index: os.pread(output, index["image"], INDEX_SPACE))
+
+
+def ask_child(
+    path: str | os.PathLike[str],
+    task: str,
+    take: Callable[[int, dict[str, Any]], T],
+    *,
+    what: str = "weight file",
+    most: int = MAX_FILE_BYTES,
+) -> T:
+    """What `take` makes of the answer of a child that does `task` (`child.py`) with an HDF5 file.
+
+    Parameters
+    ----------
+    take
+        Of the file with the answer and its index; whatever it raises because the answer is not one is caught.
+    what, most
+        How to call such a file, and how many bytes it may have.
+
+    Raises
+    ------
+    FormatError
+        As `read_content`.
+    """
+    with _opened(path, what, most) as source, _anonymous_file() as output:
+        run_child(source, output, task)
+        return _answer(output, take)
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[int]:
+def _opened(path: str | os.PathLike[str], what: str, most: int) -> Iterator[int]:
     """File descriptor of a file that begins like an HDF5 file of the right length."""
     try:
         # Without O_NONBLOCK the opening of a FIFO waits for a writer, for ever.
@@ -70,28 +96,28 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[int]:
     except (OSError, ValueError) as error:
         raise FormatError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     try:
-        _check_head(fd)
+        _check_head(fd, what, most)
         yield fd
     finally:
         os.close(fd)
 
 
-def _check_head(fd: int) -> None:
+def _check_head(fd: int, what: str, most: int) -> None:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
-        raise FormatError(f"is {kind}, not a weight file")
-    if status.st_size > MAX_FILE_BYTES:
-        raise FormatError(f"has {status.st_size} bytes, weight files of at most {MAX_FILE_BYTES} bytes are read")
+        raise FormatError(f"is {kind}, not a {what}")
+    if status.st_size > most:
+        raise FormatError(f"has {status.st_size} bytes, {what}s of at most {most} bytes are read")
     try:
         head = os.pread(fd, 64, 0)
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}") from None
     if not head:
         raise FormatError("is empty")
-    for magic, what in _LOOKS_LIKE:
+    for magic, kind in _LOOKS_LIKE:
         if head.startswith(magic):
-            raise FormatError(f"is not a weight file but {what}")
+            raise FormatError(f"is not a {what} but {kind}")
     if not head.startswith(_SIGNATURE[: len(head)]):
         raise FormatError("is not an HDF5 file")
     _check_superblock(head, status.st_size)
@@ -132,14 +158,14 @@ def _anonymous_file() -> Iterator[int]:
             yield file.fileno()
 
 
-def run_child(source: int, output: int, digest: str) -> None:
-    """Let a child parse the file `source` into the file `output`, or raise what became of it."""
+def run_child(source: int, output: int, task: str) -> None:
+    """Let a child do `task` with the file `source` into the file `output`, or raise what became of it."""
     if not sys.executable:
-        raise RefsimError("weight files are read by a second Python process, and this Python does not know its path")
+        raise RefsimError("HDF5 files are read by a second Python process, and this Python does not know its path")
     # The child sees exactly the packages of its parent, and neither its working directory nor PYTHON* settings.
     root = str(Path(refsim.__file__).absolute().parent.parent)
     packages = json.dumps([*(os.path.abspath(entry) for entry in sys.path if entry), root])
-    command = [sys.executable, "-I", "-S", "-c", _BOOT, packages, str(output), digest]
+    command = [sys.executable, "-I", "-S", "-c", _BOOT, packages, str(output), task]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HDF5_")}
     # One thread: the others' stacks would count into the memory limit, and nothing here is parallel.
     environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -175,9 +201,6 @@ def check_status(status: int) -> None:
         raise FormatError(f"the reader process failed with status {status}; the file is damaged or hostile")
 
 
-T = TypeVar("T")
-
-
 def _answer(output: int, take: Callable[[int, dict[str, Any]], T]) -> T:
     """What `take` makes of the child's answer and its index; the index may be anything."""
     try:
@@ -193,17 +216,24 @@ def _answer(output: int, take: Callable[[int, dict[str, Any]], T]) -> T:
 
 def _content(output: int, index: dict[str, Any]) -> Content:
     nodes = index["nodes"]
-    specs = {path: _Spec.parse(entry["data"]) for path, entry in nodes.items() if "data" in entry}
-    length = max((spec.offset + spec.nbytes for spec in specs.values()), default=1)
-    # Copy on write: the arrays are ours alone, and an untouched page costs nothing.
-    memory = memoryview(mmap.mmap(output, length, access=mmap.ACCESS_COPY, offset=INDEX_SPACE))
+    specs = {path: entry["data"] for path, entry in nodes.items() if "data" in entry}
+    arrays = placed_arrays(output, specs)
     content: dict[str, Node] = {}
     for path, entry in nodes.items():
         attrs: dict[str, Value] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in entry["attrs"].items()
         }
-        content[path] = Node(attrs, specs[path].view(memory) if path in specs else None)
+        content[path] = Node(attrs, arrays.get(path))
     return content
+
+
+def placed_arrays(output: int, places: Mapping[K, Any]) -> dict[K, Array]:
+    """The arrays of an answer, by the places its index gives: writable views of private memory, little-endian."""
+    specs = {key: _Spec.parse(place) for key, place in places.items()}
+    length = max((spec.offset + spec.nbytes for spec in specs.values()), default=1)
+    # Copy on write: the arrays are ours alone, and an untouched page costs nothing.
+    memory = memoryview(mmap.mmap(output, length, access=mmap.ACCESS_COPY, offset=INDEX_SPACE))
+    return {key: spec.view(memory) for key, spec in specs.items()}
 
 
 class _Spec(NamedTuple):

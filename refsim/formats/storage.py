@@ -1,4 +1,4 @@
-"""Which element types, shapes and kinds of storage a weight file may have (docs/format.md 1.5 to 1.7).
+"""Which element types, shapes and kinds of storage an HDF5 file may have (docs/format.md 1.5 to 1.7).
 
 Runs inside the child process. Everything is checked before anything is allocated.
 """
@@ -36,7 +36,8 @@ _CLASS_NAMES = {
 
 _FILTER_NAMES = {
     h5z.FILTER_DEFLATE: "gzip", h5z.FILTER_SHUFFLE: "shuffle", h5z.FILTER_SZIP: "szip",
-    h5z.FILTER_NBIT: "nbit", h5z.FILTER_SCALEOFFSET: "scale-offset",
+    h5z.FILTER_NBIT: "nbit", h5z.FILTER_SCALEOFFSET: "scale-offset", h5z.FILTER_FLETCHER32: "fletcher32",
+    h5z.FILTER_LZF: "lzf",
 }  # fmt: skip
 
 
@@ -130,12 +131,10 @@ def check_dataset(handle: Any, total: int, file_bytes: int) -> Dataset:
             f"{file_bytes} bytes"
         )
     settings = handle.get_create_plist()
-    layout = settings.get_layout()
-    if layout not in (h5d.COMPACT, h5d.CONTIGUOUS, h5d.CHUNKED):
-        raise Refusal("is a virtual dataset, stored in other files; only data of this file is read")
-    if settings.get_external_count():
-        raise Refusal("has external storage, in other files; only data of this file is read")
-    _check_filters(settings)
+    layout = check_inside(settings)
+    for name in filters_of(settings):
+        if name != "fletcher32":
+            raise Refusal(f"is stored with {name}; only uncompressed data is read (h5repack -f NONE removes it)")
     if layout == h5d.CHUNKED:
         _check_chunks(dataset, settings, file_bytes)
     elif handle.get_storage_size() != dataset.nbytes:
@@ -143,14 +142,23 @@ def check_dataset(handle: Any, total: int, file_bytes: int) -> Dataset:
     return dataset
 
 
-def _check_filters(settings: Any) -> None:
-    filters = [settings.get_filter(i)[0] for i in range(settings.get_nfilters())]
-    for code in filters:
-        if code != h5z.FILTER_FLETCHER32:
-            name = _FILTER_NAMES.get(code, f"filter {code}")
-            raise Refusal(f"is stored with {name}; only uncompressed data is read (h5repack -f NONE removes it)")
-    if len(filters) > 1:
+def check_inside(settings: Any) -> int:
+    """The layout of a dataset whose data is in its own file; anything else is refused."""
+    layout = int(settings.get_layout())
+    if layout not in (h5d.COMPACT, h5d.CONTIGUOUS, h5d.CHUNKED):
+        raise Refusal("is a virtual dataset, stored in other files; only data of this file is read")
+    if settings.get_external_count():
+        raise Refusal("has external storage, in other files; only data of this file is read")
+    return layout
+
+
+def filters_of(settings: Any) -> list[str]:
+    """The names of a dataset's filters in the order of their application, each of them once."""
+    codes = [settings.get_filter(i)[0] for i in range(settings.get_nfilters())]
+    names = [_FILTER_NAMES.get(code, f"filter {code}") for code in codes]
+    if len(set(names)) < len(names):
         raise Refusal("has the same filter twice")
+    return names
 
 
 def _check_chunks(dataset: Dataset, settings: Any, file_bytes: int) -> None:

@@ -57,6 +57,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """
     path = Path(path)
     where = clean(str(path), None)
+    if path.suffix.lower() == ".onnx":
+        # Told by its name: the format begins with no signature.
+        raise FormatError(f"{where}: ONNX files are not read; save the state_dict of the PyTorch model with torch.save")
     with _open_regular(path) as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)

@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 
 from refsim.events import WORD
 from refsim.kernels.bits import lowest_bit, popcount
-from refsim.kernels.compiling import inlined, kernel
+from refsim.kernels.compiling import inlined, inner, kernel
 from refsim.kernels.lanes import TILE, from_bits, lesser, load, select, splat, store, to_bits, widen
+from refsim.kernels.listing import list_block, n_groups, tiles_of_group
 from refsim.kernels.neuron import load_at
 from refsim.kernels.recompute import potential_of
-from refsim.kernels.rows import STRIDE, add_rows, subtract_rows
-from refsim.kernels.synapse import Synapses, list_rows
+from refsim.kernels.rows import add_rows, subtract_rows
+from refsim.kernels.synapse import Synapses
 
 SLACK = 3
 """Half units by which a step may be off besides its rows."""
@@ -61,12 +62,11 @@ class IntegerNeurons(NamedTuple):
 class Memory(NamedTuple):
     """Room to work in, and what is known of a tile's potentials in float64.
 
-    rows : (n_rows + STRIDE,), of one position; weight : (n_rows,), of one neuron; part, u : (T,), its currents
+    weight : (n_rows,), of one neuron; part, u : (T,), its currents
     since, checkpoint : (TILE,), v after step since - 1; since = -1: nothing yet
     v, fired : (TILE,), the lanes of the driver, on their way to `recompute` and back
     """
 
-    rows: NDArray[np.int32]
     weight: NDArray[np.float64]
     part: NDArray[np.float64]
     u: NDArray[np.float64]
@@ -78,10 +78,8 @@ class Memory(NamedTuple):
     @classmethod
     def of(cls, synapses: tuple[Synapses, ...], T: int) -> Memory:
         """Room for these projections and steps."""
-        n_rows = max(each.weight.shape[1] for each in synapses)
         return cls(
-            rows=np.empty(n_rows + STRIDE, np.int32),
-            weight=np.empty(n_rows),
+            weight=np.empty(max(each.weight.shape[1] for each in synapses)),
             part=np.empty(T),
             u=np.empty(T),
             since=np.empty(TILE, np.int64),
@@ -92,65 +90,68 @@ class Memory(NamedTuple):
 
 
 @inlined
-def gather_integers(synapses, events, n_planes, signed, bias, tile, b, y, x, t, rows):  # type: ignore[no-untyped-def]
-    """The sum of the projections' currents and biases, the bits of the lanes reached, and the values delivered.
+def gather_integers(synapses, lists, n_planes, signed, total, tile, i):  # type: ignore[no-untyped-def]
+    """Lanes `total` plus the projections' currents, the bits of the lanes reached, and the values delivered.
 
     n_planes, signed : (P,), how each projection's events are classified (`lists.list_classes`)
+    i : number of the step's first list
     """
-    total = load(bias, tile * TILE)
     reached = np.uint64(0)
     delivered = 0
     for p in range(len(synapses)):
         source = synapses[p]
         part = splat(np.int32(0))
-        per_step = n_planes[p] * (2 if signed[p] else 1)
         for k in range(n_planes[p] - 1, -1, -1):
             part = part + part
             for sign in range(2 if signed[p] else 1):
-                step = t * per_step + (2 * k + sign if signed[p] else k)
-                n = list_rows(source, events[p], tile, b, y, x, step, rows, rows)
+                list_ = np.uint64(i + (2 * k + sign if signed[p] else k))
+                begin, end = lists.bounds[list_], lists.bounds[list_ + np.uint64(1)]
                 if sign == 0:
-                    part = add_rows(source.weight, tile, rows, 0, n, part)
+                    part = add_rows(source.weight, tile, lists.rows, begin, end, part)
                 else:
-                    part = subtract_rows(source.weight, tile, rows, 0, n, part)
-                delivered += n << k
+                    part = subtract_rows(source.weight, tile, lists.rows, begin, end, part)
+                delivered += (end - begin) << k
                 if source.identity:
-                    for i in range(n):
-                        reached |= np.uint64(1) << np.uint64(rows[i])
-                elif n > 0:
+                    for j in range(begin, end):
+                        reached |= np.uint64(1) << np.uint64(lists.rows[j])
+                elif begin < end:
                     reached = ~np.uint64(0)
+        i += lists.per_step[p]
         total = total + part
     return total, reached, delivered
 
 
 @kernel
 def run_integers(  # type: ignore[no-untyped-def]
-    tiles, synapses, events, n_planes, signed, bias, neurons, stored, memory, train, gaps, asked, reached_out,
+    tiles, synapses, events, n_planes, signed, bias, neurons, stored, lists, memory, train, gaps, asked, reached_out,
     recomputed,
 ):  # fmt: skip
     """Run a population of neurons in whole numbers.
 
     tiles, synapses, reached_out : as in `population.run_spiking`; events : as in `Events`, without amplitudes
-    bias : (n_tiles, TILE) int32, of one step; stored : as in `recompute`, by projection; memory : room to work in
+    bias : (n_tiles, TILE) int32, of one step; stored : as in `recompute`, by projection; lists, memory : room
     train : (positive, negative) masks, zero on entry; written
     gaps : (2, n_tiles, TILE) int64, least distance of a decided potential from theta and from theta_neg, less the
-        bound; written
+        bound, FAR on entry; lowered
     asked : (2,) float64, the same of the recomputed ones in float64, in units of theta; lowered
     recomputed : (B, T) int64, potentials that were recomputed; added to
     """
     positive, negative = train
     n_images, height, width_out, T, _ = positive.shape
     zero, one, far = splat(np.int64(0)), splat(np.int64(1)), splat(np.int64(FAR))
-    for tile in range(len(tiles)):
-        first, width = tiles[tile]
-        word = first // WORD
-        shift = np.uint64(first % WORD)
-        used = ~np.uint64(0) >> np.uint64(WORD - width)
-        least, least_neg = far, far
-        for b in range(n_images):
-            for y in range(height):
-                for x in range(width_out):
-                    position = y * width_out + x
+    for group in range(n_groups(lists, tiles)):
+        begin = 0
+        while begin < n_images * height * width_out:
+            end = list_block(synapses, events, lists, group, begin, (n_images, height, width_out, T))
+            for tile in tiles_of_group(lists, tiles, group):
+                first, width = tiles[tile]
+                word = first // WORD
+                shift = np.uint64(first % WORD)
+                used = ~np.uint64(0) >> np.uint64(WORD - width)
+                least, least_neg = load(gaps, tile * TILE), load(gaps, (len(tiles) + tile) * TILE)
+                for i in range(begin, end):
+                    b, position = i // (height * width_out), i % (height * width_out)
+                    y, x = position // width_out, position % width_out
                     theta = load_at(neurons.theta, position, tile)
                     theta_neg = load_at(neurons.theta_neg, position, tile)
                     v = load_at(neurons.v0, position, tile)
@@ -160,9 +161,10 @@ def run_integers(  # type: ignore[no-untyped-def]
                         memory.since[k] = -1
                     for t in range(T):
                         u, reached, delivered = gather_integers(
-                            synapses, events, n_planes, signed, bias, tile, b, y, x, t, memory.rows
-                        )
-                        m = v + widen(u)
+                            synapses, lists, n_planes, signed, load(bias, tile * TILE), tile,
+                            ((i - begin) * T + t) * lists.n,
+                        )  # fmt: skip
+                        m = v + widen(u, v)
                         half_units += delivered + SLACK
                         bound = half_units // 2
                         up, near, gap = compare(m - theta, bound)
@@ -194,8 +196,9 @@ def run_integers(  # type: ignore[no-untyped-def]
                             negative[b, y, x, t, word] |= down_bits << shift
                         positive[b, y, x, t, word] |= up_bits << shift
                         reached_out[b, t] += popcount(reached & used)
-        store(gaps, tile * TILE, least)
-        store(gaps, (len(tiles) + tile) * TILE, least_neg)
+                store(gaps, tile * TILE, least)
+                store(gaps, (len(tiles) + tile) * TILE, least_neg)
+            begin = end
 
 
 @inlined
@@ -207,7 +210,7 @@ def compare(over, bound):  # type: ignore[no-untyped-def]
     return over >= zero, near, select(near, splat(np.int64(FAR)), distance - splat(np.int64(bound)))
 
 
-@kernel
+@inner
 def recompute(neurons, stored, synapses, train, memory, asked, tile, first, b, y, x, t, unsure, up_bits, down_bits):  # type: ignore[no-untyped-def]
     """Decide the unsure lanes in float64. Returns the corrected bits of +1 and -1; corrects memory.v.
 
@@ -242,7 +245,7 @@ def recompute(neurons, stored, synapses, train, memory, asked, tile, first, b, y
     return up_bits, down_bits
 
 
-@kernel
+@inner
 def parameter(values, position, channel):  # type: ignore[no-untyped-def]
     """A parameter (1 or H * W, C) of one neuron."""
     return values[position if len(values) > 1 else 0, channel]

@@ -22,10 +22,10 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
 
+from refsim.kernels.emitting import I1, I64, splat_value
+
 TILE = 64
 """Lanes of a tile: output channels computed together, as many as a mask word has bits."""
-
-I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 
 
 class Lanes(types.Type):  # type: ignore[misc]
@@ -41,13 +41,6 @@ class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, dmm: Any, fe_type: Lanes) -> None:
         element = dmm.lookup(fe_type.dtype).get_value_type()
         super().__init__(dmm, fe_type, ir.VectorType(element, TILE))
-
-
-def splat_value(builder: Any, value: Any, count: int = TILE) -> Any:
-    """The same LLVM value in `count` lanes."""
-    nothing = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
-    first = builder.insert_element(nothing, value, I32(0))
-    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(I32, count), [0] * count))
 
 
 def _address(context: Any, builder: Any, kind: Any, array: Any, offset: Any) -> Any:
@@ -108,7 +101,7 @@ def _store(typingctx, array, offset, lanes):  # type: ignore[no-untyped-def]
 @intrinsic
 def _splat(typingctx, value):  # type: ignore[no-untyped-def]
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return splat_value(builder, args[0])
+        return splat_value(builder, args[0], TILE)
 
     return Lanes(value)(value), codegen
 
@@ -132,11 +125,11 @@ def _lesser(typingctx, a, b):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _widen(typingctx, lanes):  # type: ignore[no-untyped-def]
+def _widen(typingctx, lanes, like):  # type: ignore[no-untyped-def]
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.sext(args[0], ir.VectorType(I64, TILE))
+        return args[0] if lanes == like else builder.sext(args[0], args[1].type)
 
-    return Lanes(types.int64)(lanes), codegen
+    return like(lanes, like), codegen
 
 
 @intrinsic
@@ -170,9 +163,9 @@ def _plain_splat(value: Any) -> Any:
     return np.full(TILE, value)
 
 
-def _plain_widen(lanes: Any) -> Any:
-    """int32 lanes as int64."""
-    return lanes.astype(np.int64)
+def _plain_widen(lanes: Any, like: Any) -> Any:
+    """Lanes of whole numbers in the type of others, which has at least as many bits."""
+    return lanes.astype(like.dtype)
 
 
 def _plain_to_bits(mask: Any) -> Any:

@@ -6,11 +6,11 @@ import numpy as np
 
 from refsim.events import WORD
 from refsim.kernels.bits import lowest_bit, popcount
-from refsim.kernels.compiling import kernel
+from refsim.kernels.compiling import light_kernel
 from refsim.kernels.planes import nonzero_bits, value_at
 
 
-@kernel
+@light_kernel
 def count_values(magnitude, start):  # type: ignore[no-untyped-def]
     """start[i + 1] = number of nonzero values in lists 0 .. i; start : (B * H * W * T + 1,) int64."""
     _, n_images, height, width, T, n_words = magnitude.shape
@@ -27,7 +27,7 @@ def count_values(magnitude, start):  # type: ignore[no-untyped-def]
                     i += 1
 
 
-@kernel
+@light_kernel
 def list_values(magnitude, negative, worth, cells, channel, amplitude):  # type: ignore[no-untyped-def]
     """List nonzero values as amplitudes value * worth / cells, channels ascending; as `Events` wants them.
 
@@ -57,7 +57,7 @@ def list_values(magnitude, negative, worth, cells, channel, amplitude):  # type:
                             n += 1
 
 
-@kernel
+@light_kernel
 def list_classes(magnitude, negative, start, channel):  # type: ignore[no-untyped-def]
     """List the channels of each plane, those of negative values apart: K classes, or with signs 2 K, by turns + and -.
 
@@ -87,7 +87,7 @@ def list_classes(magnitude, negative, start, channel):  # type: ignore[no-untype
                             start[i] = n
 
 
-@kernel
+@light_kernel
 def count_digits(magnitude):  # type: ignore[no-untyped-def]
     """Number of bits set in all planes."""
     n = 0
@@ -96,7 +96,7 @@ def count_digits(magnitude):  # type: ignore[no-untyped-def]
     return n
 
 
-@kernel
+@light_kernel
 def list_numbers(values, start, channel, amplitude):  # type: ignore[no-untyped-def]
     """List the nonzero entries of an image or an ANN layer, (B, H, W, C). Writes start, channel, amplitude."""
     n_images, height, width, n_channels = values.shape

@@ -1,7 +1,8 @@
 """One population in float numbers, all its T steps: gather the currents of a tile, fire, next step.
 
-Output channels are cut into tiles; tile outermost, then image, position, step, so that a tile's weights stay in
-cache and its potentials in registers.
+Output channels are cut into tiles. For a block of positions (of one or many images) the rows that are hit are listed
+once; then tile by tile, position by position, step by step they are added up, so that a tile's weights stay in cache
+and its potentials in registers.
 """
 
 from __future__ import annotations
@@ -13,21 +14,17 @@ import numpy as np
 from refsim.events import WORD
 from refsim.kernels.bits import popcount
 from refsim.kernels.compiling import kernel
-from refsim.kernels.lanes import TILE, lesser, splat, store, to_bits
+from refsim.kernels.lanes import TILE, lesser, load, splat, store, to_bits
+from refsim.kernels.listing import Lists, list_block, n_groups, tiles_of_group
 from refsim.kernels.neuron import fire, load_at
-from refsim.kernels.rows import STRIDE
 from refsim.kernels.synapse import gather
 
 
-def room_for(synapses: tuple[Any, ...], dtype: Any) -> tuple[Any, ...]:
-    """Room for the rows and amplitudes of one position, the currents of each projection, and two tiles of lanes."""
-    most = max(each.weight.shape[1] for each in synapses) + STRIDE
-    return (
-        np.empty(most, np.int32),
-        np.empty(most, dtype),
-        np.zeros((len(synapses), TILE), dtype),
-        np.zeros((2, TILE), dtype),
-    )
+def room_for(synapses: tuple[Any, ...], events: tuple[Any, ...], T: int, dtype: Any) -> tuple[Any, ...]:
+    """Room for lists, the currents of each projection, and two tiles of lanes."""
+    per_step = np.ones(len(synapses), np.int64)
+    lists = Lists.of(synapses, events, per_step, T, None if all(each.ones for each in synapses) else dtype)
+    return lists, np.zeros((len(synapses), TILE), dtype), np.zeros((2, TILE), dtype)
 
 
 @kernel
@@ -38,31 +35,34 @@ def run_spiking(tiles, synapses, events, neurons, room, positive, negative, reco
     synapses, events : tuples, one entry per projection; room : to work in, see `room_for`
     positive, negative : masks as in `SpikeTrain`, zero on entry; written
     recorded : (2, B, H, W, C), final potential and sum of the currents over time; written, unless 0 images long
-    gaps : (2, n_tiles, TILE), least |m - theta| and |m - theta_neg| in units of theta; written
+    gaps : (2, n_tiles, TILE), least |m - theta| and |m - theta_neg| in units of theta, inf on entry; lowered
     reached_out : (B, T) int64, neurons that received at least one delivery; added to
     """
     n_images, height, width_out, T, _ = positive.shape
     number = recorded.dtype.type
-    rows, amplitudes, parts, out = room
+    lists, parts, out = room
     zero, infinite = splat(number(0)), splat(number(np.inf))
     finite = True
-    for tile in range(len(tiles)):
-        first, width = tiles[tile]
-        word = first // WORD
-        bit = np.uint64(first % WORD)
-        used = ~np.uint64(0) >> np.uint64(WORD - width)
-        least, least_neg = infinite, infinite
-        for b in range(n_images):
-            for y in range(height):
-                for x in range(width_out):
-                    position = y * width_out + x
+    for group in range(n_groups(lists, tiles)):
+        begin = 0
+        while begin < n_images * height * width_out:
+            end = list_block(synapses, events, lists, group, begin, (n_images, height, width_out, T))
+            for tile in tiles_of_group(lists, tiles, group):
+                first, width = tiles[tile]
+                word = first // WORD
+                bit = np.uint64(first % WORD)
+                used = ~np.uint64(0) >> np.uint64(WORD - width)
+                least, least_neg = load(gaps, tile * TILE), load(gaps, (len(tiles) + tile) * TILE)
+                for i in range(begin, end):
+                    b, position = i // (height * width_out), i % (height * width_out)
+                    y, x = position // width_out, position % width_out
                     theta = load_at(neurons.theta, position, tile)
                     theta_neg = load_at(neurons.theta_neg, position, tile)
                     v = load_at(neurons.v0, position, tile)
                     fired, total = zero, zero
                     gap, gap_neg = infinite, infinite
                     for t in range(T):
-                        u, reached = gather(synapses, events, tile, b, y, x, t, rows, amplitudes, parts)
+                        u, reached = gather(synapses, lists, tile, ((i - begin) * T + t) * lists.n, t, parts)
                         v, fired, gap, gap_neg, up, down = fire(neurons, u, theta, theta_neg, v, fired, gap, gap_neg)
                         positive[b, y, x, t, word] |= (up & used) << bit
                         if neurons.dual:
@@ -79,23 +79,31 @@ def run_spiking(tiles, synapses, events, neurons, room, positive, negative, reco
                         for k in range(width):
                             recorded[0, b, y, x, first + k] = out[1, k]
                             recorded[1, b, y, x, first + k] = out[0, k]
-        store(gaps, tile * TILE, least)
-        store(gaps, (len(tiles) + tile) * TILE, least_neg)
+                store(gaps, tile * TILE, least)
+                store(gaps, (len(tiles) + tile) * TILE, least_neg)
+            begin = end
     return finite
 
 
 @kernel
 def run_currents(tiles, synapses, events, room, z_out):  # type: ignore[no-untyped-def]
     """The currents of a layer, for those who have other uses for them. z_out : (B, H, W, T, C); written."""
-    n_images, height, width_out, T, _ = z_out.shape
-    rows, amplitudes, parts, out = room
-    for tile in range(len(tiles)):
-        first, width = tiles[tile]
-        for b in range(n_images):
-            for y in range(height):
-                for x in range(width_out):
+    n_images, height, width_out, T, n_channels = z_out.shape
+    lists, parts, out = room
+    for group in range(n_groups(lists, tiles)):
+        begin = 0
+        while begin < n_images * height * width_out:
+            end = list_block(synapses, events, lists, group, begin, (n_images, height, width_out, T))
+            for tile in tiles_of_group(lists, tiles, group):
+                first, width = tiles[tile]
+                for i in range(begin, end):
+                    b, position = i // (height * width_out), i % (height * width_out)
                     for t in range(T):
-                        u, _ = gather(synapses, events, tile, b, y, x, t, rows, amplitudes, parts)
+                        u, _ = gather(synapses, lists, tile, ((i - begin) * T + t) * lists.n, t, parts)
+                        if width == TILE:
+                            store(z_out, (i * T + t) * n_channels + first, u)
+                            continue
                         store(out, 0, u)
                         for k in range(width):
-                            z_out[b, y, x, t, first + k] = out[0, k]
+                            z_out[b, position // width_out, position % width_out, t, first + k] = out[0, k]
+            begin = end

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from refsim.events import WORD
 from refsim.kernels.bits import lowest_bit
-from refsim.kernels.compiling import kernel
+from refsim.kernels.compiling import inner
 from refsim.kernels.planes import nonzero_bits, value_at
 
 
@@ -37,7 +37,7 @@ class Stored(NamedTuple):
     negative: NDArray[np.uint64]
 
 
-@kernel
+@inner
 def currents_of(stored, synapses, tile, channel, b, y, x, since, until, weight, u):  # type: ignore[no-untyped-def]
     """u[t - since] = the current of one neuron through one projection at steps since .. until.
 
@@ -78,7 +78,7 @@ def currents_of(stored, synapses, tile, channel, b, y, x, since, until, weight, 
         u[t - since] = total + stored.bias[channel if len(stored.bias) > 1 else 0]
 
 
-@kernel
+@inner
 def potential_of(stored, synapses, tile, channel, b, y, x, since, v, until, theta, zero, train, room):  # type: ignore[no-untyped-def]
     """Potential before firing at step `until`, from v after step `since` - 1 and the spikes since then.
 

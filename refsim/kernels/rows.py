@@ -2,6 +2,8 @@
 
 A table is (n_tiles, n_rows, TILE), 64-byte aligned. The sum stays in vector registers, as many lanes at a time as
 eight of the machine's registers hold; each lane's additions are made in the order of the list.
+
+Weights of 8 and 16 bits are added two lanes at a time (`pairs`), into lanes of 32.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from numba.core import config
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
-from refsim.kernels.lanes import I32, I64, TILE, splat_value
+from refsim.kernels.emitting import I8, I16, I64, concatenate, emit_loop, lanes_of, splat_value
+from refsim.kernels.lanes import TILE
+from refsim.kernels.pairs import emit_pairs, load_lanes, unpaired
 
 STRIDE = 16
 """List entries copied at a time; lists have as much room behind their end."""
@@ -34,57 +38,37 @@ def _array(context: Any, builder: Any, kind: Any, value: Any) -> Any:
 
 
 def _emit_sum(context: Any, builder: Any, kinds: dict[str, Any], values: dict[str, Any], total: Any) -> Any:
-    """Emit loops over the rows; each keeps a slice of the lanes in registers. Returns all lanes."""
+    """Emit loops over the rows. Returns all lanes."""
     weight, rows = (_array(context, builder, kinds[key], values[key]) for key in ("weight", "rows"))
     element = context.get_value_type(kinds["weight"].dtype)
     n_rows = builder.extract_value(weight.shape, 1)
     table = builder.gep(weight.data, [builder.mul(builder.mul(values["tile"], n_rows), I64(TILE))])
+    if element in (I8, I16):
+        found = emit_pairs(builder, rows.data, table, element, values["begin"], values["end"], vector_bytes())
+        return (builder.sub if values["minus"] else builder.add)(total, found)
     factors = _array(context, builder, kinds["factors"], values["factors"]).data if "factors" in values else None
-    width = min(TILE, _REGISTERS * vector_bytes() // _size(total.type.element))
+    width = min(TILE, _REGISTERS * vector_bytes() // _size(element))
     parts = []
     for first in range(0, TILE, width):
-        lanes = ir.Constant(ir.VectorType(I32, width), [first + k for k in range(width)])
-        start = builder.shuffle_vector(total, total, lanes)
+        start = lanes_of(builder, total, first, width)
         parts.append(_emit_slice(builder, values, rows.data, factors, table, element, first, start))
-    while len(parts) > 1:
-        width = parts[0].type.count * 2
-        both = ir.Constant(ir.VectorType(I32, width), list(range(width)))
-        parts = [builder.shuffle_vector(a, b, both) for a, b in zip(parts[::2], parts[1::2])]
-    return parts[0]
+    return concatenate(builder, parts)
 
 
 def _emit_slice(
     builder: Any, values: dict[str, Any], rows: Any, factors: Any, table: Any, element: Any, first: int, start: Any
 ) -> Any:
-    """Emit the loop over rows[begin:end] for the lanes first, first + 1, ..., the sum in a phi node."""
-    vector = ir.VectorType(element, start.type.count)
-    before = builder.block
-    loop, after = builder.append_basic_block("row"), builder.append_basic_block("rows.end")
-    builder.cbranch(builder.icmp_signed("<", values["begin"], values["end"]), loop, after)
+    """Emit the loop over rows[begin:end] for the lanes first, first + 1, ..., the sum in registers."""
 
-    builder.position_at_end(loop)
-    i, total = builder.phi(I64), builder.phi(start.type)
-    row = builder.sext(builder.load(builder.gep(rows, [i])), I64)
-    address = builder.gep(table, [builder.add(builder.mul(row, I64(TILE)), I64(first))])
-    term = builder.load(builder.bitcast(address, vector.as_pointer()), align=min(64, vector.count * _size(element)))
-    if factors is not None:
-        term = builder.fmul(splat_value(builder, builder.load(builder.gep(factors, [i])), vector.count), term)
-    if isinstance(element, ir.IntType):
-        term = term if element == start.type.element else builder.sext(term, start.type)
-        new_total = (builder.sub if values["minus"] else builder.add)(total, term)
-    else:
-        new_total = builder.fadd(total, term)
-    following = builder.add(i, I64(1))
-    builder.cbranch(builder.icmp_signed("<", following, values["end"]), loop, after)
-    for phi, first_value, step in ((i, values["begin"], following), (total, start, new_total)):
-        phi.add_incoming(first_value, before)
-        phi.add_incoming(step, loop)
+    def add_row(i: Any, totals: list[Any]) -> list[Any]:
+        term = load_lanes(builder, rows, table, i, first, element, start.type.count)
+        if factors is not None:
+            term = builder.fmul(splat_value(builder, builder.load(builder.gep(factors, [i])), start.type.count), term)
+        if isinstance(element, ir.IntType):
+            return [(builder.sub if values["minus"] else builder.add)(totals[0], term)]
+        return [builder.fadd(totals[0], term)]
 
-    builder.position_at_end(after)
-    result = builder.phi(start.type)
-    result.add_incoming(start, before)
-    result.add_incoming(new_total, loop)
-    return result
+    return emit_loop(builder, values["begin"], values["end"], 1, [start], add_row)[0]
 
 
 def _size(element: Any) -> int:
@@ -128,37 +112,37 @@ def _copy_offset(typingctx, source, begin, end, offset, target, at):  # type: ig
         vector = ir.VectorType(element, STRIDE)
         from_, to = (_array(context, builder, kinds[i], args[i]).data for i in (0, 4))
         offsets = splat_value(builder, args[3], vector.count)
-        before = builder.block
-        loop, after = builder.append_basic_block("copy"), builder.append_basic_block("copied")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        i = builder.phi(I64)
-        address = builder.gep(from_, [builder.add(args[1], i)])
-        values = builder.load(builder.bitcast(address, vector.as_pointer()), align=_size(element))
-        values = builder.add(values, offsets) if isinstance(element, ir.IntType) else values
-        address = builder.gep(to, [builder.add(args[5], i)])
-        builder.store(values, builder.bitcast(address, vector.as_pointer()), align=_size(element))
-        following = builder.add(i, I64(STRIDE))
-        builder.cbranch(builder.icmp_signed("<", following, builder.sub(args[2], args[1])), loop, after)
-        i.add_incoming(I64(0), before)
-        i.add_incoming(following, loop)
-        builder.position_at_end(after)
+
+        def copy(i: Any, _: list[Any]) -> list[Any]:
+            address = builder.gep(from_, [builder.add(args[1], i)])
+            values = builder.load(builder.bitcast(address, vector.as_pointer()), align=_size(element))
+            values = builder.add(values, offsets) if isinstance(element, ir.IntType) else values
+            address = builder.gep(to, [builder.add(args[5], i)])
+            builder.store(values, builder.bitcast(address, vector.as_pointer()), align=_size(element))
+            return []
+
+        # Lists are seldom empty and often short: the first entries are copied without asking.
+        copy(I64(0), [])
+        emit_loop(builder, I64(STRIDE), builder.sub(args[2], args[1]), STRIDE, [], copy)
         return context.get_dummy_value()
 
     return types.void(source, types.int64, types.int64, source.dtype, target, types.int64), codegen
 
 
 def _plain_add_rows(weight: Any, tile: Any, rows: Any, begin: Any, end: Any, total: Any) -> Any:
-    """total + weight[tile, rows[begin]] + weight[tile, rows[begin + 1]] + ..., in this order; rows may repeat."""
+    """total + weight[tile, rows[begin]] + weight[tile, rows[begin + 1]] + ..., in this order; rows may repeat.
+
+    Tables of 8 and 16 bits are those of `pairs`.
+    """
     for row in rows[begin:end]:
-        total = total + weight[tile, row]
+        total = total + unpaired(weight[tile, row])
     return total
 
 
 def _plain_subtract_rows(weight: Any, tile: Any, rows: Any, begin: Any, end: Any, total: Any) -> Any:
     """The same with minus, of integers."""
     for row in rows[begin:end]:
-        total = total - weight[tile, row]
+        total = total - unpaired(weight[tile, row])
     return total
 
 

@@ -1,7 +1,7 @@
 """Gather: the current of one tile of output channels from the events in its receptive field.
 
-For an output position the rows of the weight table that are hit are listed once, in the order of the
-specification (kernel position, then channel), and then added up in that order. Lanes are output channels.
+For an output position the rows of the weight table that are hit are listed in the order of the specification
+(`listing`), and then added up in that order. Lanes are output channels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from refsim.kernels.compiling import inlined
 from refsim.kernels.lanes import TILE, load, splat, store
-from refsim.kernels.rows import add_rows, add_scaled_rows, copy_offset
+from refsim.kernels.rows import add_rows, add_scaled_rows
 
 
 class Synapses(NamedTuple):
@@ -48,45 +48,11 @@ class Synapses(NamedTuple):
 
 
 @inlined
-def list_rows(synapses, events, tile, b, y, x, t, rows, amplitudes):  # type: ignore[no-untyped-def]
-    """List the weight rows that position (y, x) of image b receives at step t; returns how many.
-
-    Writes rows (n_rows + STRIDE,) int32 and, unless all are 1, amplitudes.
-    """
-    k_h, k_w = synapses.kernel
-    h, w = synapses.plane
-    channels = synapses.channels
-    first = synapses.first_channel[tile]
-    start, channel, amplitude = events
-    n = 0
-    for i in range(k_h):
-        source_y = y * synapses.stride[0] - synapses.padding[0] + i * synapses.dilation[0]
-        if source_y < 0 or source_y >= h:
-            continue
-        for j in range(k_w):
-            source_x = x * synapses.stride[1] - synapses.padding[1] + j * synapses.dilation[1]
-            if source_x < 0 or source_x >= w:
-                continue
-            cell = ((b * h + source_y) * w + source_x) * synapses.n_steps + t
-            begin = start[cell]
-            end = start[cell + 1]
-            if synapses.grouped:
-                while begin < end and channel[begin] < first:
-                    begin += 1
-                while end > begin and channel[end - 1] >= first + channels:
-                    end -= 1
-            copy_offset(channel, begin, end, np.int32((i * k_w + j) * channels - first), rows, n)
-            if not synapses.ones:
-                copy_offset(amplitude, begin, end, amplitude.dtype.type(0), amplitudes, n)
-            n += end - begin
-    return n
-
-
-@inlined
-def gather(synapses, events, tile, b, y, x, t, rows, amplitudes, parts):  # type: ignore[no-untyped-def]
+def gather(synapses, lists, tile, i, t, parts):  # type: ignore[no-untyped-def]
     """The sum of the projections' currents, each with its bias last, and the bits of the lanes that were reached.
 
-    Writes parts (P, TILE), one current per projection; that of a constant source is computed at t = 0 only.
+    i : number of the step's first list, of one for each projection. Writes parts (P, TILE), one current per projection;
+    that of a constant source is computed at t = 0 only.
     """
     zero = splat(parts.dtype.type(0))
     total = zero
@@ -97,19 +63,19 @@ def gather(synapses, events, tile, b, y, x, t, rows, amplitudes, parts):  # type
             part = load(parts, p * TILE)
             reached = ~np.uint64(0)
         else:
-            n = list_rows(source, events[p], tile, b, y, x, t, rows, amplitudes)
+            begin, end = lists.bounds[i + p], lists.bounds[i + p + 1]
             if source.ones:
-                part = add_rows(source.weight, tile, rows, 0, n, zero)
+                part = add_rows(source.weight, tile, lists.rows, begin, end, zero)
             else:
-                part = add_scaled_rows(source.weight, tile, rows, amplitudes, 0, n, zero)
+                part = add_scaled_rows(source.weight, tile, lists.rows, lists.amplitudes, begin, end, zero)
             part = part + load(source.bias, tile * TILE)
             if source.constant:
                 store(parts, p * TILE, part)
                 reached = ~np.uint64(0)
             elif source.identity:
-                for i in range(n):
-                    reached |= np.uint64(1) << np.uint64(rows[i])
-            elif n > 0:
+                for k in range(begin, end):
+                    reached |= np.uint64(1) << np.uint64(lists.rows[k])
+            elif begin < end:
                 reached = ~np.uint64(0)
         total = part if p == 0 else total + part
     return total, reached

@@ -55,7 +55,7 @@ def forward(network: Network, x: Array, cast: Cast = as_float64) -> dict[str, Ar
         if isinstance(layer, Spiking):
             out[layer.name] = _activate(layer, out[layer.inputs[0]], cast)
         else:
-            out[layer.name] = _current(layer, [out[source] for source in layer.inputs], cast)
+            out[layer.name] = current(layer, [out[source] for source in layer.inputs], cast)
     return out
 
 
@@ -94,7 +94,7 @@ def simulate(network: Network, x: Array, T: int, cast: Cast = as_float64) -> Sim
                 log.setdefault(("spikes", layer.name), []).append(s)
                 log.setdefault(("currents", layer.name), []).append(sources[0])
             else:
-                out[layer.name] = _current(layer, sources, cast)
+                out[layer.name] = current(layer, sources, cast)
             if isinstance(layer, AvgPool2d) and source in events:
                 events[layer.name] = sum_pool2d(events[source].astype(np.int64), layer.kernel, layer.stride)
                 theta = neurons[source][0]
@@ -117,7 +117,7 @@ def simulate(network: Network, x: Array, T: int, cast: Cast = as_float64) -> Sim
     )
 
 
-def _current(layer: Layer, sources: list[Array], cast: Cast) -> Array:
+def current(layer: Layer, sources: list[Array], cast: Cast) -> Array:
     """What a layer without neurons makes of its inputs; an Add sums them in order."""
     x = sources[0]
     if isinstance(layer, Conv2d | Linear):

@@ -13,21 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.errors import CheckFailedError, FormatError, RefsimError, UsageError
+from refsim.formats.text import clean
 from refsim.store.rows import Batch, Layout, Sum, combine, pack, unpack
+from refsim.store.spec import Spec
 
 Counts = NDArray[np.int64]
 
 NAME = "run.db"
-FORMAT = "refsim-run-directory 1"
+FORMAT = "refsim-run-directory 2"
+
+_INFINITY = int(np.array(np.inf).view(np.int64))
 
 _TABLES = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) STRICT;
 CREATE TABLE images (
     machine TEXT NOT NULL, image INTEGER NOT NULL, counts BLOB NOT NULL, crc INTEGER NOT NULL,
     PRIMARY KEY (machine, image)
 ) STRICT;
 CREATE TABLE batches (machine TEXT NOT NULL, bounds BLOB NOT NULL, crc INTEGER NOT NULL) STRICT;
 """
+_MEANT = {"spec", "part", "weights", "weights_path", "source"}
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_ERROR)
 
@@ -82,8 +87,10 @@ class Database:
             if kind == sqlite3.SQLITE_READONLY:
                 raise RefsimError(f"{self._directory}: cannot be written ({error})") from None
             if kind in _DAMAGED:
-                raise FormatError(f"{self._directory}: {NAME} is damaged, or no run of refsim ({error})") from None
-            raise RefsimError(f"{self._directory}: {error}") from None
+                raise FormatError(
+                    f"{self._directory}: {NAME} is damaged, or no run of refsim ({clean(str(error))})"
+                ) from None
+            raise RefsimError(f"{self._directory}: {clean(str(error))}") from None
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -108,8 +115,8 @@ class Database:
         with self._transaction() as connection:
             for statement in _TABLES.split(";\n"):
                 connection.execute(statement)
-            rows = [("format", FORMAT), *meta.items()]
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+            for key, value in (("format", FORMAT), *meta.items()):
+                _insert_meta(connection, key, value)
         self._sync_directory()
 
     def _sync_directory(self) -> None:
@@ -126,13 +133,38 @@ class Database:
         Raises
         ------
         FormatError
-            Not a run directory of this version.
+            Not a run directory of this version, or a damaged one.
         """
         with self._explained():
-            found = dict(self._connection.execute("SELECT key, value FROM meta").fetchall())
-        if found.get("format") != FORMAT:
-            raise FormatError(f"{self._directory}: not a run directory of this version of refsim ({FORMAT})")
-        return found
+            found = self._connection.execute("SELECT key, value FROM meta").fetchall()
+            if ("format", FORMAT) not in found:
+                raise FormatError(f"{self._directory}: not a run directory of this version of refsim ({FORMAT})")
+            # A table that is a view or has triggers would run whatever its author likes.
+            tables = self._connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+            rows = self._connection.execute("SELECT key, value, crc FROM meta").fetchall()
+        if set(tables) != {(each.strip(),) for each in _TABLES.split(";")[:-1]}:
+            raise FormatError(f"{self._directory}: {NAME} has other tables than a run of refsim")
+        if any(not isinstance(value, str) or _crc(str(key), value.encode()) != crc for key, value, crc in rows):
+            raise FormatError(f"{self._directory}: {NAME} is damaged where it says what the run is")
+        meta = {key: value for key, value, _ in rows}
+        missing = _MEANT - meta.keys()
+        if missing:
+            raise FormatError(f"{self._directory}: {NAME} does not say its {min(missing)}")
+        return meta
+
+    def spec(self) -> Spec:
+        """What decides the bits of the run.
+
+        Raises
+        ------
+        FormatError
+            As `meta`, or a spec that is none.
+        """
+        text = self.meta()["spec"]
+        try:
+            return Spec.from_json(text)
+        except FormatError as error:
+            raise FormatError(f"{self._directory}: {error}") from None
 
     def images_of(self, machine: str) -> Counts:
         """Which images this machine is done with, in increasing order."""
@@ -140,6 +172,8 @@ class Database:
             found = self._connection.execute(
                 "SELECT image FROM images WHERE machine = ? ORDER BY image", (machine,)
             ).fetchall()
+        if any(not isinstance(image, int) for (image,) in found):
+            raise FormatError(f"{self._directory}: {NAME} is damaged at its images ({machine})")
         return np.array([image for (image,) in found], dtype=np.int64)
 
     def commit(self, machine: str, batch: Batch) -> int:
@@ -175,44 +209,55 @@ class Database:
         key, text = f"layout {machine}", layout.to_json()
         there = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         if there is None:
-            connection.execute("INSERT INTO meta VALUES (?, ?)", (key, text))
+            _insert_meta(connection, key, text)
         elif there != (text,):
             raise CheckFailedError(f"{self._directory}: rows of another layout are there ({machine})")
 
     def layout(self, machine: str) -> Layout | None:
         """The layout of a machine's rows; None before its first batch."""
         text = self.meta().get(f"layout {machine}")
-        return None if text is None else Layout.from_json(text)
+        try:
+            return None if text is None else Layout.from_json(text)
+        except FormatError as error:
+            raise FormatError(f"{self._directory}: {NAME}: {error}") from None
 
-    def rows(self, machine: str) -> Iterator[tuple[int, bytes]]:
+    def rows(self, machine: str, layout: Layout) -> Iterator[tuple[int, bytes]]:
         """Image and packed counts of every row, by image.
 
         Raises
         ------
         FormatError
-            A row whose checksum is wrong.
+            A row whose checksum is wrong, or that has another length than its layout says.
         """
+        lengths = [layout.width * each for each in (1, 2, 4, 8)]
         with self._explained():
             for image, counts, crc in self._connection.execute(
                 "SELECT image, counts, crc FROM images WHERE machine = ? ORDER BY image", (machine,)
             ):
-                if _crc(f"{machine} {image}", counts) != crc:
+                fits = isinstance(counts, bytes) and len(counts) in lengths
+                if not fits or _crc(f"{machine} {image}", counts) != crc:
                     raise FormatError(f"{self._directory}: {NAME} is damaged at image {image} ({machine})")
                 yield image, counts
 
-    def bounds(self, machine: str) -> Counts:
+    def bounds(self, machine: str, layout: Layout) -> Counts:
         """The combined bounds of all batches.
 
         Raises
         ------
         FormatError
-            A batch whose checksum is wrong.
+            A batch whose checksum is wrong, or that has other bounds than its layout says.
         """
         with self._explained():
             found = self._connection.execute("SELECT bounds, crc FROM batches WHERE machine = ?", (machine,)).fetchall()
-        if not found or any(_crc(machine, bounds) != crc for bounds, crc in found):
+        damaged = [
+            not isinstance(raw, bytes) or len(raw) != 8 * layout.n_bounds or _crc(machine, raw) != crc
+            for raw, crc in found
+        ]
+        numbers = [np.frombuffer(raw, "<i8").astype(np.int64) for raw, _ in found if not any(damaged)]
+        # As bit patterns of doubles: from 0 to infinity.
+        if not numbers or any(each.min() < 0 or each.max() > _INFINITY for each in numbers):
             raise FormatError(f"{self._directory}: {NAME} is damaged at its batches ({machine})")
-        return combine([np.frombuffer(bounds, "<i8").astype(np.int64) for bounds, _ in found])
+        return combine(numbers)
 
     def close(self) -> None:
         """Close, and leave one plain file without a log, which can be copied and read on read-only media.
@@ -230,6 +275,10 @@ def add_up(layout: Layout, rows: Iterator[tuple[int, bytes]]) -> Sum:
     for _, counts in rows:
         total.add(unpack(counts, layout.width))
     return total
+
+
+def _insert_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    connection.execute("INSERT INTO meta VALUES (?, ?, ?)", (key, value, _crc(key, value.encode())))
 
 
 def _crc(label: str, data: bytes) -> int:

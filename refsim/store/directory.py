@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import UsageError
+from refsim.errors import FormatError, UsageError
+from refsim.formats.text import clean
 from refsim.results import Result
 from refsim.store import database, lock
 from refsim.store.rows import Batch
@@ -80,7 +81,7 @@ class RunDirectory:
             db.create({"spec": spec.to_json(), "part": str(part or ""), **about._asdict()})
             return
         meta = db.meta()
-        different = spec.first_difference(Spec.from_json(meta["spec"]))
+        different = spec.first_difference(db.spec())
         if different is None and meta["part"] != str(part or ""):
             different = ("shard", str(part or "") or None, meta["part"] or None)
         if different is not None:
@@ -113,8 +114,10 @@ class RunDirectory:
     def result(self, machine: str) -> Result:
         """The result of all images of this directory, from what is on the disk."""
         layout = self._database.layout(machine)
-        assert layout is not None
-        return database.add_up(layout, self._database.rows(machine)).result(self._database.bounds(machine))
+        if layout is None:
+            raise FormatError(f"{self.path}: {database.NAME} does not say how its rows are laid out ({machine})")
+        total = database.add_up(layout, self._database.rows(machine, layout))
+        return total.result(self._database.bounds(machine, layout))
 
 
 def refuse_foreign(path: Path) -> None:
@@ -133,4 +136,4 @@ def show(value: object) -> str:
     """A value of a spec, as a person would say it."""
     if value is None or value == "":
         return "none"
-    return f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else str(value)
+    return f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else clean(str(value))

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import CheckFailedError, UsageError
+from refsim.errors import CheckFailedError, FormatError, UsageError
+from refsim.formats.text import clean
 from refsim.results import Result
 from refsim.store import database, lock
 from refsim.store.directory import About, show
-from refsim.store.rows import combine
-from refsim.store.spec import Part, Spec
+from refsim.store.rows import Layout, combine
+from refsim.store.spec import Part
 
 Counts = NDArray[np.int64]
 
@@ -36,7 +37,7 @@ class Parts:
         with ExitStack() as stack:
             self._databases = [self._open(stack, path) for path in paths]
             metas = [each.meta() for each in self._databases]
-            specs = [Spec.from_json(meta["spec"]) for meta in metas]
+            specs = [each.spec() for each in self._databases]
             for path, spec in zip(self._paths, specs):
                 different = specs[0].first_difference(spec)
                 if different is not None:
@@ -45,9 +46,9 @@ class Parts:
                         f"{self._paths[0]} and {path} are parts of different runs: "
                         f"{key} = {show(first)} and {show(other)}"
                     )
-            self._parts = [meta["part"] for meta in metas]
+            self._parts = [_part(path, meta["part"]) for path, meta in zip(self._paths, metas)]
             self.spec = specs[0]
-            self.about = About(*(metas[0][key] for key in About._fields))
+            self.about = About(*(clean(metas[0][key], None) for key in About._fields))
             self._stack = stack.pop_all()
 
     def _open(self, stack: ExitStack, path: Path) -> database.Database:
@@ -84,23 +85,23 @@ class Parts:
         layout = layouts.pop()
         if layouts or layout is None:
             raise CheckFailedError(f"the parts hold rows of different layouts ({machine})")
-        total = database.add_up(layout, self._rows(machine))
-        return total.result(combine([each.bounds(machine) for each in holding]))
+        total = database.add_up(layout, self._rows(machine, layout))
+        return total.result(combine([each.bounds(machine, layout) for each in holding]))
 
     def _blame(self, images: Counts, missing: Counts) -> str:
         """Which part should have had the first missing image."""
-        for count in sorted({Part.parse(each).count for each in self._parts if each}):
-            place = int(np.searchsorted(images, missing[0]))
-            ranges = (Part(number=i + 1, count=count).range(len(images)) for i in range(count))
-            name = f"{next(i + 1 for i, (first, last) in enumerate(ranges) if first <= place < last)}/{count}"
-            if name not in self._parts:
-                return f"part {name} is missing"
-            return f"part {name}, {self._paths[self._parts.index(name)]}, is not finished (--resume goes on)"
+        place = int(np.searchsorted(images, missing[0]))
+        for count in sorted({each.count for each in self._parts if each is not None}):
+            # The part whose range begins at or before the place, and ends behind it.
+            part = Part(number=((place + 1) * count - 1) // len(images) + 1, count=count)
+            if part not in self._parts:
+                return f"part {part} is missing"
+            return f"part {part}, {self._paths[self._parts.index(part)]}, is not finished (--resume goes on)"
         return f"{self._paths[0]} is not finished (--resume goes on)"
 
-    def _rows(self, machine: str) -> Iterator[tuple[int, bytes]]:
+    def _rows(self, machine: str, layout: Layout) -> Iterator[tuple[int, bytes]]:
         """Every image once, in increasing order."""
-        tagged = [_tagged(each.rows(machine), number) for number, each in enumerate(self._databases)]
+        tagged = [_tagged(each.rows(machine, layout), number) for number, each in enumerate(self._databases)]
         before: tuple[int, bytes, int] | None = None
         for image, counts, number in merge_sorted(*tagged):
             if before is not None and before[0] == image:
@@ -110,6 +111,14 @@ class Parts:
                 continue
             before = (image, counts, number)
             yield image, counts
+
+
+def _part(path: Path, text: str) -> Part | None:
+    """The part that a directory is, None for a whole run."""
+    try:
+        return Part.parse(text) if text else None
+    except UsageError:
+        raise FormatError(f"{path}: does not say which part of a run it is") from None
 
 
 def _tagged(rows: Iterator[tuple[int, bytes]], number: int) -> Iterator[tuple[int, bytes, int]]:

@@ -57,13 +57,26 @@ class Layout:
 
     @classmethod
     def from_json(cls, text: str) -> Layout:
-        """The layout that `to_json` wrote."""
-        facts = json.loads(text)
-        return cls(
-            T=facts["T"],
-            populations=tuple(facts["populations"]),
-            projections=tuple((source, target) for source, target in facts["projections"]),
-        )
+        """The layout that `to_json` wrote.
+
+        Raises
+        ------
+        FormatError
+            Something else.
+        """
+        try:
+            facts = json.loads(text)
+            layout = cls(
+                T=facts["T"],
+                populations=tuple(facts["populations"]),
+                projections=tuple((source, target) for source, target in facts["projections"]),
+            )
+        except (ValueError, LookupError, TypeError, RecursionError):
+            raise FormatError("its layout is damaged, or of another version of refsim") from None
+        names = [*layout.populations, *(name for edge in layout.projections for name in edge)]
+        if type(layout.T) is not int or layout.T < 1 or not all(isinstance(name, str) for name in names):
+            raise FormatError("its layout is damaged, or of another version of refsim")
+        return layout
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

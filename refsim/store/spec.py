@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
+from types import NoneType
 
 from refsim.errors import FormatError, UsageError
+from refsim.formats.text import clean, is_clean
+
+MAX_IMAGES = 100_000_000
+"""Of a data set: a list of them takes 800 MB."""
+
+NEURONS = ("if", "dual", "both", "file")
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "engine": (str,), "weights": (str,), "data": (str,), "images": (int,), "limit": (int, NoneType), "pad": (bool,),
+    "T": (int,), "dtype": (str,), "neuron": (str,), "theta_neg": (float, int, NoneType),
+    "theta_neg_mode": (str, NoneType), "v0": (float, int, NoneType), "skip_zero_weights": (bool,), "ann": (bool,),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +33,7 @@ class Spec:
     images
         How many images the data set holds; `limit` of them, evenly strided, are used (None: all).
     neuron
-        "if", "dual", "both", or "file": as the weight file says.
+        "if", "dual", "signed", "both", or "file": as the weight file says.
     ann
         Whether the source ANN runs on the same images.
     """
@@ -53,9 +67,22 @@ class Spec:
             Something else.
         """
         try:
-            return cls(**json.loads(text))
-        except (TypeError, ValueError):
+            spec = cls(**json.loads(text))
+            spec._check()
+        except (TypeError, ValueError, RecursionError):
             raise FormatError("its spec is damaged, or of another version of refsim") from None
+        return spec
+
+    def _check(self) -> None:
+        """TypeError or ValueError for values that no run has; the spec may come from a stranger's file."""
+        for key, kinds in _KINDS.items():
+            value = getattr(self, key)
+            if type(value) not in kinds or (isinstance(value, str) and not is_clean(value)):
+                raise TypeError(key)
+        if not 1 <= self.images <= MAX_IMAGES or self.T < 1 or (self.limit is not None and self.limit < 1):
+            raise ValueError("numbers")
+        if self.neuron not in NEURONS or not all(map(math.isfinite, (self.theta_neg or 0, self.v0 or 0))):
+            raise ValueError("neurons")
 
     def first_difference(self, other: Spec) -> tuple[str, object, object] | None:
         """The first field in which two specs differ, with both values."""
@@ -80,8 +107,9 @@ class Part:
             Something else.
         """
         number, slash, count = text.partition("/")
-        if not slash or not number.isdecimal() or not count.isdecimal() or not 1 <= int(number) <= int(count):
-            raise UsageError(f"--shard {text}: write it as I/N with 1 <= I <= N, e.g. 3/16")
+        digits = number.isdecimal() and count.isdecimal() and len(text) < 20
+        if not slash or not digits or not 1 <= int(number) <= int(count):
+            raise UsageError(f"--shard {clean(text)}: write it as I/N with 1 <= I <= N, e.g. 3/16")
         return cls(number=int(number), count=int(count))
 
     def range(self, n: int) -> tuple[int, int]:

@@ -29,6 +29,9 @@ from refsim.training.recipe import Recipe
 N_GOLDEN = 10
 """Samples whose simulation is stored in the weight file, for `refsim verify` to replay."""
 
+LARGE = 2**20
+"""Weights of a layer from which `mixed` rounds it to int8, and to float16 below."""
+
 
 def finish(training: Training, command: str, *, round_to: str = "float32") -> dict[str, Any]:
     """Score the test set; write `weights.pth` and `summary.json` into the folder of the run.
@@ -38,14 +41,11 @@ def finish(training: Training, command: str, *, round_to: str = "float32") -> di
     command
         The command line of the run, for its provenance.
     round_to
-        "float16" or "int8": round the weights of convolutions and linear layers before anything is scored: what is
-        written is then the network that was scored, at half or a quarter of the size.
+        "float16", "int8", or "mixed": round the weights of convolutions and linear layers before anything is scored:
+        what is written is then the network that was scored, in fewer bytes.
     """
-    state = dict(training.model.state_dict())
-    if round_to != "float32":
-        rounded = Tensor.half if round_to == "float16" else to_int8_steps
-        state = {key: rounded(value) if value.ndim > 1 else value for key, value in state.items()}
-        training.model.load_state_dict(state)
+    state = {key: _rounded(value, round_to) for key, value in training.model.state_dict().items()}
+    training.model.load_state_dict(state)
     checkpoint.save_atomically(state, training.folder / "weights.pth")
     recipe = training.recipe
     summary = {
@@ -60,6 +60,15 @@ def finish(training: Training, command: str, *, round_to: str = "float32") -> di
     }
     (training.folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     return summary
+
+
+def _rounded(value: Tensor, to: str) -> Tensor:
+    """A parameter as it is written; vectors (biases, batch normalisation, thresholds) stay as they are."""
+    if to == "float32" or value.ndim < 2:
+        return value
+    if to == "int8" or (to == "mixed" and value.numel() >= LARGE):
+        return to_int8_steps(value)
+    return value.half()
 
 
 def to_int8_steps(weight: Tensor) -> Tensor:

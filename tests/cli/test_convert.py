@@ -214,7 +214,8 @@ def test_a_relu_network_is_calibrated_on_training_images(capsys, tmp_path, sampl
     network = load(tmp_path / "a.h5").network
     assert network.input.mean[0] == 0.485
     assert network.input.dataset == "cifar10"
-    assert network.metadata["thresholds"] == "max, 8 images"
+    assert network.metadata["thresholds"] == "largest activations, 8 images"
+    assert network.metadata["method"] == "max"
     with np.load(samples) as archive:
         a = forward(network, network.input.normalize(archive["x_train"][::5]))["act"]
     np.testing.assert_allclose(network.spiking[0].neuron.theta, a.max(), rtol=1e-12)
@@ -228,3 +229,74 @@ def test_help_lists_the_presets_with_their_values(capsys):
         assert f"{name}: mean" in out
     assert "cifar10: mean 0.4914,0.4822,0.4465 std 0.247,0.2435,0.2616, 32x32" in out
     assert convert.name == "convert"
+
+
+def test_a_relu_network_has_the_99_9th_percentile_and_half_a_theta_by_default(capsys, tmp_path, samples):
+    state = sources.random_resnet_cifar(np.random.default_rng(1), depth=1, widths=[4, 8, 16])
+    state["linear.weight"], state["linear.bias"] = np.ones((10, 16), np.float32), np.zeros(10, np.float32)
+    path = pickles.write_legacy(tmp_path / "relu.th", state)
+    options = ("--preset", "cifar10", "--calibrate", samples, "--n-calibrate", 8)
+    code, _, err = run(capsys, path, "-o", tmp_path / "a.h5", *options)
+    assert (code, err) == (0, "")
+    network = load(tmp_path / "a.h5").network
+    assert network.metadata["method"] == "opi:99.9"
+    with np.load(samples) as archive:
+        a = forward(network, network.input.normalize(archive["x_train"][::5]))["act"]
+    neuron = network.spiking[0].neuron
+    np.testing.assert_allclose(neuron.theta, np.percentile(a[a > 0], 99.9), rtol=1e-12)
+    assert neuron.v0 == neuron.theta / 2
+    code, _, _ = run(capsys, path, "-o", tmp_path / "b.h5", *options, "--neuron", "dual", "--theta-neg", -0.01)
+    assert code == 0
+    assert {float(layer.neuron.theta_neg) for layer in load(tmp_path / "b.h5").network.spiking} == {-0.01}
+
+
+def test_methods_write_their_neurons_into_the_file(capsys, tmp_path, checkpoint, samples):
+    options = (checkpoint, "--L", 4, "--preset", "cifar10", "-o", tmp_path / "a.h5", "--force")
+    assert run(capsys, *options, "--method", "tcl")[0] == 0
+    for layer in load(tmp_path / "a.h5").network.spiking:
+        assert (float(layer.neuron.v0), layer.neuron.activation.L) == (0, 4)
+        assert layer.neuron.theta == layer.neuron.activation.lambda_
+    assert run(capsys, *options, "--method", "signed", "--samples", samples, "--n-samples", 10)[0] == 0
+    file = load(tmp_path / "a.h5")
+    assert file.network.metadata["method"] == "signed"
+    assert {(float(each.neuron.theta_neg), each.neuron.theta_neg_mode) for each in file.network.spiking} == {
+        (-1e-5, "relative")
+    }
+
+
+def test_thresholds_of_each_neuron_are_stored_as_calibration_finds_them(capsys, tmp_path, samples):
+    state = sources.random_vgg(np.random.default_rng(1), STAGES, side=32, head=[9, 10])
+    # Bounds that some activation reaches; with the drawn ones every neuron of the last layers is silent.
+    for key in state:
+        if key.endswith("thresh"):
+            state[key] = np.full_like(state[key], 0.05)
+    path = pickles.write_pth(tmp_path / "small.pth", state)
+    options = (path, "--L", 4, "--preset", "cifar10", "-o", tmp_path / "a.h5")
+    code, _, err = run(capsys, *options, "--method", "snm", "--calibrate", samples, "--n-calibrate", 8)
+    assert (code, err) == (0, "")
+    network = load(tmp_path / "a.h5").network
+    with np.load(samples) as archive:
+        a = forward(network, network.input.normalize(archive["x_train"][::5]))
+    for layer in network.spiking:
+        peak = a[layer.name].max(axis=0)
+        np.testing.assert_allclose(layer.neuron.theta, np.where(peak > 0, peak, peak.max()), rtol=1e-12)
+    assert {float(layer.neuron.theta_neg) for layer in network.spiking} == {-1}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--method", "srp"), "method srp finds its parameters anew for every image, so no file can hold them"),
+        (("--method", "rts"), "method rts changes biases, and for one T only; a file of it would not hold the ANN"),
+        (("--method", "snnc+dual"), "method snnc+dual changes biases"),
+        (("--method", "max"), "method max takes its parameters from calibration images; name some"),
+        (("--method", "theorem3"), "method theorem3 is for networks without bias"),
+        (("--method", "ecl", "--neuron", "dual"), "method ecl has negative thresholds of its own; leave out --neuron"),
+        (("--method", "best"), "no method 'best'; there are qcfs"),
+    ],
+)
+def test_methods_that_no_file_can_hold_and_others_are_refused(capsys, tmp_path, checkpoint, options, message):
+    code, out, err = run(capsys, checkpoint, "--L", 4, "--preset", "cifar10", "-o", tmp_path / "a.h5", *options)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"refsim: {message}")
+    assert not (tmp_path / "a.h5").exists()

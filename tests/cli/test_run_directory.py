@@ -6,9 +6,12 @@ import csv
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+import zlib
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +137,24 @@ def test_another_energy_model_needs_no_other_run(refsim: Call, weights: Path, tm
     expected = refsim(*command, "--energy", "horowitz45").out
     assert refsim(*command, "--energy", "horowitz45", "-o", tmp_path / "a.run", "--resume").out == expected
     assert refsim("merge", tmp_path / "a.run", "--energy", "horowitz45", "--json").out == expected
+
+
+def test_rows_of_other_layers_are_refused(refsim: Call, weights: Path, tmp_path: Path) -> None:
+    refsim("run", "-w", weights, "--neuron", "if", "--no-ann", "-o", tmp_path / "a.run")
+    with closing(sqlite3.connect(tmp_path / "a.run" / "run.db")) as connection:
+        key, text = connection.execute("SELECT key, value FROM meta WHERE key = 'layout if'").fetchone()
+        facts = json.loads(text)
+        facts["populations"][0] = "elsewhere"
+        value = json.dumps(facts)
+        crc = zlib.crc32(value.encode(), zlib.crc32(key.encode()))
+        connection.execute("UPDATE meta SET value = ?, crc = ? WHERE key = ?", [value, crc, key])
+        connection.commit()
+    for command in (("merge", tmp_path / "a.run"), ("run", "-w", weights, "--neuron", "if", "--no-ann", "--resume")):
+        done = refsim(*command, *([] if command[0] == "merge" else ["-o", tmp_path / "a.run"]))
+        assert done.code == 3
+        assert done.err.splitlines()[-1] == (
+            "refsim: the rows (if) are not those of this network and T=4; they were made by another run"
+        )
 
 
 def test_merge_finds_the_weights_or_is_told(refsim: Call, weights: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from refsim.kernels import rows as row_functions
 from refsim.kernels.bits import lowest_bit, popcount
 from refsim.kernels.lanes import TILE
 from refsim.kernels.neuron import Neurons, fire
+from refsim.kernels.pairs import paired
 from refsim.kernels.rows import STRIDE
 from refsim.reference.neurons import State
 from refsim.reference.neurons import fire as fire_reference
@@ -30,16 +31,26 @@ add_rows, subtract_rows = row_functions.add_rows, row_functions.subtract_rows
 add_scaled_rows, copy_offset = row_functions.add_scaled_rows, row_functions.copy_offset
 
 
+@njit
+def call_popcount(word):
+    return popcount(word)
+
+
+@njit
+def call_lowest_bit(word):
+    return lowest_bit(word)
+
+
 @examples(300, interpreted=300)
 @given(WORDS)
 def test_popcount_counts_the_bits_of_a_word(word):
-    assert popcount(np.uint64(word)) == word.bit_count()
+    assert call_popcount(np.uint64(word)) == word.bit_count()
 
 
 @examples(300, interpreted=300)
 @given(WORDS.filter(bool))
 def test_lowest_bit_is_the_index_of_the_last_one(word):
-    assert lowest_bit(np.uint64(word)) == (word & -word).bit_length() - 1
+    assert call_lowest_bit(np.uint64(word)) == (word & -word).bit_length() - 1
 
 
 @pytest.mark.parametrize("c", [1, 63, 64, 65, 128, 130])
@@ -94,13 +105,17 @@ def test_rows_are_added_in_their_order(dtype, begin, end):
 @pytest.mark.parametrize("dtype", [np.int32, np.int16, np.int8])
 def test_rows_of_integers_are_added_and_taken_away_in_32_bits(dtype):
     rng = np.random.default_rng(0)
-    weight = aligned(rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, size=(2, 9, TILE)).astype(dtype))
-    rows = rng.integers(0, 9, size=40).astype(np.int32)
+    largest = np.iinfo(dtype).max
+    weight = aligned(rng.integers(-largest, largest, endpoint=True, size=(2, 9, TILE)).astype(dtype))
+    weight[1, 0, ::2], weight[1, 0, 1::2] = largest, -largest
+    # The largest of either sign, for longer than a sum of 16 bits holds.
+    rows = np.concatenate([rng.integers(0, 9, size=40), np.zeros(700)]).astype(np.int32)
     total = rng.integers(-(2**31), 2**31, size=TILE).astype(np.int32)
-    expected = (
-        total + weight[1, rows[3:30]].sum(axis=0, dtype=np.int32) - weight[1, rows[5:9]].sum(axis=0, dtype=np.int32)
-    )
-    call_add_rows(weight, 1, rows, 3, 30, total)
+    added, taken = (weight[1, chosen].sum(axis=0, dtype=np.int32) for chosen in (rows[3:], rows[5:9]))
+    expected = total + added - taken
+    if dtype is not np.int32:
+        weight = paired(weight)
+    call_add_rows(weight, 1, rows, 3, len(rows), total)
     call_subtract_rows(weight, 1, rows, 5, 9, total)
     assert total.tolist() == expected.tolist()
 
@@ -152,7 +167,7 @@ def test_operators_between_lanes_are_those_between_numbers(dtype):
 @njit
 def call_bits(a, b, word, out):
     mask = (load(a, 0) > load(b, 0)) & from_bits(word) | (load(a, 0) < load(b, 0))
-    store(out, 0, widen(load(a, 0)))
+    store(out, 0, widen(load(a, 0), load(out, 0)))
     return to_bits(mask)
 
 

@@ -1,14 +1,17 @@
-"""Random damage to weight files, at scale: `python -m tests.formats.campaign 20000 [--seed S] [--keep FOLDER]`.
+"""Random damage to HDF5 files, at scale: `python -m tests.formats.campaign N [--images] [--seed S] [--keep FOLDER]`.
 
 Each file is read under the limits of the real reader, in a fork instead of a new process (5 ms for 200 ms). Counted
-are files refused, files accepted that say exactly what the original says, and what must never happen: an accepted
-file that says something else, an exception that is not ours, a reader that takes too long or too much memory.
-A reader that libhdf5 crashes is contained: the user sees one line. It is counted too.
+are files refused, files accepted, and what must never happen: an accepted weight file that says something else than
+the original, an exception that is not ours, a reader that takes too long or too much memory. (Image files have no
+digest: damaged pixels are pixels.) A reader that libhdf5 crashes is contained: the user sees one line. It is counted
+too.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import io
 import os
 import struct
 import tempfile
@@ -18,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import h5py
@@ -25,6 +29,7 @@ import numpy as np
 
 from refsim.errors import FormatError, NetworkError
 from refsim.formats import child, reader
+from refsim.formats.datasets import open_data
 from refsim.formats.hdf5 import load
 
 from .checksums import lookup3, metadata_blocks, with_checksums
@@ -52,7 +57,7 @@ def truncate(data: bytearray, rng: np.random.Generator) -> None:
 def truncate_and_say_so(data: bytearray, rng: np.random.Generator) -> None:
     """A file cut short whose superblock agrees with its length."""
     del data[max(64, int(rng.integers(len(data)))) :]
-    _set_end(data)
+    set_end(data)
 
 
 def blank(data: bytearray, rng: np.random.Generator) -> None:
@@ -105,7 +110,8 @@ DAMAGES: tuple[Damage, ...] = (
 )
 
 
-def _set_end(data: bytearray) -> None:
+def set_end(data: bytearray) -> None:
+    """Make the superblock agree with the length of the file."""
     if data[8] in (2, 3):
         data[28:36] = struct.pack("<Q", len(data))
         data[44:48] = struct.pack("<I", lookup3(bytes(data[:44])))
@@ -127,14 +133,14 @@ class Tally:
 def forked_reader(tally: Tally) -> Iterator[None]:
     """Read in a fork of this process under the real limits, and note what it used."""
 
-    def run(source: int, output: int, digest: str) -> None:
-        image, memory = child.open_shared(source, output)
+    def run(source: int, output: int, task: str) -> None:
+        opened, memory = child.open_shared(source, output, task)
         start = time.perf_counter()
         pid = os.fork()
         if pid == 0:
             try:
                 child.give_up_rights(child.SPARE_BYTES)
-                child.answer(image, memory, digest)
+                child.answer(opened, memory, task)
                 os._exit(0)
             finally:
                 os._exit(1)
@@ -161,18 +167,42 @@ def old_bytes() -> bytes:
         return old_path.read_bytes()
 
 
-def run(n: int, seed: int, keep: Path | None = None, only: str = "") -> Tally:
-    """Damage the tiny file `n` times and read it; `only` is the name of one kind of damage."""
+def image_files() -> tuple[bytes, ...]:
+    """Image sets as h5py writes them: old format, contiguous and packed, and the new one with its checksums."""
+
+    def make(libver: Any, **storage: Any) -> bytes:
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w", libver=libver) as file:
+            images = np.arange(20 * 8 * 8 * 3, dtype=np.uint8).reshape(20, 8, 8, 3)
+            file.create_dataset("images", data=images, **storage)
+            file["labels"] = np.arange(20) % 10
+        return buffer.getvalue()
+
+    packed = {"chunks": (5, 8, 8, 3), "compression": "gzip"}
+    return make("earliest"), make("earliest", **packed), make(("v110", "v110"), **packed)
+
+
+def read_images(path: Path) -> str:
+    """Everything in an image set, as one digest."""
+    data = open_data(path)
+    pixels = data.images[np.arange(len(data))]
+    return hashlib.sha256(pixels.tobytes() + (b"" if data.labels is None else data.labels.tobytes())).hexdigest()
+
+
+def run(n: int, seed: int, keep: Path | None = None, only: str = "", images: bool = False) -> Tally:
+    """Damage the tiny weight file, or image sets, `n` times and read them; `only` is the name of one kind of damage."""
     damages = tuple(each for each in DAMAGES if each.__name__ == only) or DAMAGES
     tally = Tally()
-    bases = (tiny_bytes(), tiny_bytes(), old_bytes())
+    bases = image_files() if images else (tiny_bytes(), tiny_bytes(), old_bytes())
     with tempfile.TemporaryDirectory() as folder, forked_reader(tally):
         path = Path(folder) / "net.h5"
         path.write_bytes(bases[0])
-        expected = digest_of(load(path))
+        expected = None if images else digest_of(load(path))
         for i in range(n):
             rng = np.random.default_rng([seed, i])
             data, damage = bytearray(bases[i % len(bases)]), damages[rng.integers(len(damages))]
+            if damage is forge and not list(metadata_blocks(bytes(data))):
+                damage = change_bytes
             damage(data, rng)
             path.write_bytes(data)
             outcome = _outcome(path, expected)
@@ -190,26 +220,28 @@ def run(n: int, seed: int, keep: Path | None = None, only: str = "") -> Tally:
     return tally
 
 
-def _outcome(path: Path, expected: str) -> str:
+def _outcome(path: Path, expected: str | None) -> str:
+    """What became of a file; `expected` is the digest of an undamaged weight file, None for image sets."""
     try:
-        file = load(path)
+        digest = read_images(path) if expected is None else digest_of(load(path))
     except (FormatError, NetworkError) as error:
         if "the reader process" in str(error):
-            return f"contained: {str(error).split(': ', 1)[1]}"
+            return f"contained: the reader process {str(error).split('the reader process ', 1)[1]}"
         return "refused" if str(error).isprintable() else "WRONG: message is not clean"
     except Exception as error:
         return f"WRONG: {type(error).__name__}: {error}"
-    return "accepted, the same" if digest_of(file) == expected else "WRONG: accepted with other content"
+    return "WRONG: accepted with other content" if expected not in (None, digest) else "accepted"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Damage weight files at random and read them.")
+    parser = argparse.ArgumentParser(description="Damage HDF5 files at random and read them.")
     parser.add_argument("n", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="Folder for the files that crashed a reader.")
     parser.add_argument("--only", choices=sorted({each.__name__ for each in DAMAGES}), default="")
+    parser.add_argument("--images", action="store_true", help="Image sets instead of weight files.")
     arguments = parser.parse_args()
-    tally = run(arguments.n, arguments.seed, arguments.keep, arguments.only)
+    tally = run(arguments.n, arguments.seed, arguments.keep, arguments.only, arguments.images)
     for outcome, count in tally.outcomes.most_common():
         print(f"{count:8}  {outcome}")
     print(f"longest {tally.seconds:.2f} s, most {tally.bytes / 2**20:.0f} MiB")

@@ -103,10 +103,10 @@ def edited(edit: Callable[[h5py.File], None]) -> bytes:
         return path.read_bytes()
 
 
-def run_here(source: int, output: int, digest: str) -> None:
+def run_here(source: int, output: int, task: str) -> None:
     """What the child does, in this process and without giving up its rights."""
-    image, memory = child.open_shared(source, output)
-    child.answer(image, memory, digest)
+    opened, memory = child.open_shared(source, output, task)
+    child.answer(opened, memory, task)
 
 
 @contextmanager

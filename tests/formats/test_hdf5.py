@@ -238,7 +238,7 @@ def test_a_reader_process_that_dies_is_one_clear_line(tiny: Path, monkeypatch: p
 def test_an_answer_that_claims_too_much_is_not_believed(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, index: str
 ) -> None:
-    def lie(source: int, output: int, digest: str) -> None:
+    def lie(source: int, output: int, task: str) -> None:
         text = index.encode().ljust(192)
         os.write(output, len(text).to_bytes(8, "little") + text + bytes(64))
 

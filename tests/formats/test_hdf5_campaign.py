@@ -24,6 +24,17 @@ def test_20000_randomly_damaged_files_are_refused_or_say_the_same() -> None:
     assert run(20_000, seed=2).failures == []
 
 
+def test_randomly_damaged_image_sets_are_read_or_refused() -> None:
+    tally = run(200, seed=3, images=True)
+    assert tally.failures == []
+    assert tally.outcomes["refused"] > 60 < tally.outcomes["accepted"]
+
+
+@pytest.mark.heavy
+def test_5000_randomly_damaged_image_sets_are_read_or_refused() -> None:
+    assert run(5000, seed=4, images=True).failures == []
+
+
 def test_the_campaign_computes_the_checksum_of_hdf5() -> None:
     # Bob Jenkins' own test values. Without the right hash the forged files would all stop at the first check.
     assert lookup3(b"") == 0xDEADBEEF

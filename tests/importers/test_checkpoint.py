@@ -170,6 +170,13 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
         load_checkpoint(path)
 
 
+def test_onnx_is_not_read_and_says_so(tmp_path):
+    path = tmp_path / "net.ONNX"
+    path.write_bytes(b"\x08\x07\x12\x07pytorch")
+    with pytest.raises(FormatError, match=r"net\.ONNX: ONNX files are not read; save the state_dict"):
+        load_checkpoint(path)
+
+
 def test_a_named_pipe_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FormatError, match="not a regular file"):

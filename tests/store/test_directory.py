@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import zlib
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,73 @@ def test_changed_bounds_are_found(tmp_path: Path) -> None:
     execute(tmp_path / "a.run", "UPDATE batches SET bounds = ?", bytes(8 * LAYOUT.n_bounds))
     with opened(tmp_path / "a.run", resume=True) as run, pytest.raises(FormatError, match="at its batches"):
         run.result("if")
+
+
+def test_a_changed_word_about_the_run_is_found(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run") as run:
+        run.commit("if", batch_of(*range(8)))
+    execute(tmp_path / "a.run", "UPDATE meta SET value = replace(value, ?, 'if2') WHERE key = 'layout if'", "if1")
+    with (
+        pytest.raises(FormatError, match="is damaged where it says what the run is"),
+        closing(Parts([tmp_path / "a.run"])),
+    ):
+        pass
+    with pytest.raises(FormatError, match="is damaged where it says what the run is"):
+        opened(tmp_path / "a.run", resume=True)
+
+
+def reword(path: Path, key: str, value: str) -> None:
+    """Change what a run directory says about itself, with the checksum that belongs to it."""
+    crc = zlib.crc32(value.encode(), zlib.crc32(key.encode()))
+    execute(path, "UPDATE meta SET value = ?, crc = ? WHERE key = ?", value, crc, key)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("spec", "[]", "its spec is damaged"),
+        ("spec", "[" * 9999, "its spec is damaged"),
+        ("spec", spec_of(images=10**15).to_json(), "its spec is damaged"),
+        ("spec", spec_of(limit="3").to_json(), "its spec is damaged"),
+        ("spec", spec_of(dtype="\x1b[31m").to_json(), "its spec is damaged"),
+        ("spec", spec_of(v0=float("nan")).to_json(), "its spec is damaged"),
+        ("spec", spec_of(neuron="x").to_json(), "its spec is damaged"),
+        ("part", "9" * 5000 + "/" + "9" * 5000, "does not say which part of a run it is"),
+        ("layout if", "{}", "its layout is damaged"),
+        ("layout if", '{"T": 2, "populations": [3], "projections": []}', "its layout is damaged"),
+        ("layout if", '{"T": -2, "populations": [], "projections": []}', "its layout is damaged"),
+        ("layout if", '{"T": 2, "populations": ["a", "b"], "projections": []}', "damaged at image 0"),
+        ("layout if", '{"T": 99, "populations": ["if1"], "projections": []}', "damaged at image 0"),
+    ],
+)
+def test_a_stranger_s_directory_is_not_believed(tmp_path: Path, key: str, value: str, says: str) -> None:
+    with opened(tmp_path / "a.run") as run:
+        run.commit("if", batch_of(*range(8)))
+    reword(tmp_path / "a.run", key, value)
+    with pytest.raises(FormatError, match=says) as caught, closing(Parts([tmp_path / "a.run"])) as parts:
+        parts.result("if", np.arange(8))
+    assert str(caught.value).isprintable()
+
+
+def test_a_view_in_place_of_a_table_is_refused_unread(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run") as run:
+        run.commit("if", batch_of(*range(8)))
+    endless = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n) SELECT 'if', i, x'00', 0 FROM n"
+    for statement in ("DROP TABLE images", f"CREATE VIEW images (machine, image, counts, crc) AS {endless}"):
+        execute(tmp_path / "a.run", statement)
+    with (
+        pytest.raises(FormatError, match="has other tables than a run of refsim"),
+        closing(Parts([tmp_path / "a.run"])),
+    ):
+        pass
+
+
+def test_text_from_a_directory_is_cleaned(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run") as run:
+        run.commit("if", batch_of(*range(8)))
+    reword(tmp_path / "a.run", "source", "8 images\x1b[31m\n")
+    with closing(Parts([tmp_path / "a.run"])) as parts:
+        assert parts.about.source == r"8 images\x1b[31m\x0a"
 
 
 @pytest.mark.parametrize(

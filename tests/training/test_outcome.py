@@ -22,7 +22,7 @@ from refsim.plan import compile_network  # noqa: E402
 from refsim.reference import network as reference  # noqa: E402
 from refsim.simulator import forward  # noqa: E402
 from refsim.simulator import simulate as simulate_events  # noqa: E402
-from refsim.training import activations, architectures, augment  # noqa: E402
+from refsim.training import activations, architectures, augment, outcome  # noqa: E402
 from refsim.training.architectures import build  # noqa: E402
 from refsim.training.noise import measure_delta  # noqa: E402
 from refsim.training.outcome import to_int8_steps  # noqa: E402
@@ -146,6 +146,14 @@ def test_rounded_weights_are_the_ones_that_were_scored(tiny_fashion, tmp_path, p
     with evaluating(twin.double()):
         expected = twin(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(reference.forward(file.network, x)[last.name], expected, rtol=0, atol=1e-9)
+
+
+def test_mixed_precision_is_int8_where_there_are_many_weights(tiny_fashion, tmp_path, monkeypatch):
+    monkeypatch.setattr(outcome, "LARGE", 10_000)
+    assert CliRunner().invoke(cli, command(tiny_fashion, tmp_path, "--round-to", "mixed")).exit_code == 0
+    weighted = [each for each in hdf5.load(tmp_path / "small.h5").network.layers if hasattr(each, "weight")]
+    kinds = {layer.weight.dtype: layer.weight.size >= 10_000 for layer in weighted}
+    assert kinds == {np.dtype(np.float16): False, np.dtype(np.int8): True}
 
 
 def test_int8_weights_differ_by_half_a_step_at_most():

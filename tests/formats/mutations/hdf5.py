@@ -202,7 +202,7 @@ def _policy_mutations() -> None:
         ("shuffle", {"shuffle": True}),
         ("scaleoffset", {"scaleoffset": 3}),
     ):
-        says = {"lzf": "filter 32000", "scaleoffset": "scale-offset"}.get(name, name)
+        says = {"lzf": "lzf", "scaleoffset": "scale-offset"}.get(name, name)
         add(
             f"filter {name}",
             partial(dataset, data=np.ones(4), chunks=(4,), **how),

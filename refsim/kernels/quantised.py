@@ -1,0 +1,150 @@
+"""One population of the quantised network: weights of 8 or 16 bits, potentials of 32 or 64, every sum exact.
+
+The same loops as `population`, on the lists of `integer`: digits of spike counts, so that a weight is added and a sum
+doubled, and nothing is multiplied. No decision is ever in doubt.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.events import WORD
+from refsim.kernels.bits import popcount
+from refsim.kernels.compiling import inlined, kernel
+from refsim.kernels.integer import gather_integers
+from refsim.kernels.lanes import select, splat, store, to_bits, widen
+from refsim.kernels.listing import list_block, n_groups, tiles_of_group
+from refsim.kernels.neuron import load_at
+
+
+class WholeNeurons(NamedTuple):
+    """Parameters of one population in units of its channels, in the type of its potentials, int32 or int64.
+
+    theta, theta_neg, v0 : (1 or H * W, n_tiles, TILE); lanes beyond a tile's width have v0 = 0 and any theta > 0
+    """
+
+    theta: NDArray[np.signedinteger]
+    theta_neg: NDArray[np.signedinteger]
+    v0: NDArray[np.signedinteger]
+    dual: bool
+    gross: bool
+    zero: bool
+
+
+@inlined
+def fire_whole(neurons, u, theta, theta_neg, v, fired):  # type: ignore[no-untyped-def]
+    """Integrate u and fire. Lanes in, lanes out: v, fired, and the bits of +1 and of -1 spikes; as `neuron.fire`."""
+    number = neurons.theta.dtype.type
+    zero = splat(number(0))
+    m = v + u
+    up = m >= theta
+    v = select(up, zero if neurons.zero else m - theta, m)
+    down_bits = np.uint64(0)
+    if neurons.dual:
+        one = splat(number(1))
+        down = (m <= theta_neg) & (fired >= one)
+        v = select(down, zero if neurons.zero else m + theta, v)
+        fired = select(up, fired + one, fired)
+        if not neurons.gross:
+            fired = select(down, fired - one, fired)
+        down_bits = to_bits(down)
+    return v, fired, to_bits(up), down_bits
+
+
+@kernel
+def run_quantised(  # type: ignore[no-untyped-def]
+    tiles, synapses, events, n_planes, signed, steady, driven, neurons, room, train, recorded, reached_out
+):  # fmt: skip
+    """Run a population of neurons of the quantised network.
+
+    tiles, synapses, reached_out : as in `population.run_spiking`; events, n_planes, signed : as in `run_integers`
+    steady : (1 or B * H * W, n_tiles, TILE) int32, the current that is the same at every step
+    driven : whether the image is part of it, so that all neurons are reached
+    room : lists, and out (TILE,) of the potentials' type, to work in
+    train : (positive, negative) masks, zero on entry; written
+    recorded : (2, B, H, W, C) int64, final potential and sum of the currents; written, unless 0 images long
+    """
+    positive, negative = train
+    n_images, height, width_out, T, _ = positive.shape
+    lists, out = room
+    zero = splat(neurons.theta.dtype.type(0))
+    nothing = splat(np.int32(0))
+    for group in range(n_groups(lists, tiles)):
+        begin = 0
+        while begin < n_images * height * width_out:
+            end = list_block(synapses, events, lists, group, begin, (n_images, height, width_out, T))
+            for tile in tiles_of_group(lists, tiles, group):
+                first, width = tiles[tile]
+                word = first // WORD
+                shift = np.uint64(first % WORD)
+                used = ~np.uint64(0) >> np.uint64(WORD - width)
+                for i in range(begin, end):
+                    b, position = i // (height * width_out), i % (height * width_out)
+                    y, x = position // width_out, position % width_out
+                    theta = load_at(neurons.theta, position, tile)
+                    theta_neg = load_at(neurons.theta_neg, position, tile)
+                    always = widen(load_at(steady, i, tile), theta)
+                    v = load_at(neurons.v0, position, tile)
+                    fired, total = zero, zero
+                    for t in range(T):
+                        u, reached, _ = gather_integers(
+                            synapses, lists, n_planes, signed, nothing, tile, ((i - begin) * T + t) * lists.n
+                        )
+                        current = always + widen(u, theta)
+                        v, fired, up, down = fire_whole(neurons, current, theta, theta_neg, v, fired)
+                        positive[b, y, x, t, word] |= (up & used) << shift
+                        if neurons.dual:
+                            negative[b, y, x, t, word] |= (down & used) << shift
+                        reached_out[b, t] += popcount(used if driven else reached & used)
+                        total = total + current
+                    if recorded.shape[1] > 0:
+                        store(out, 0, v)
+                        for k in range(width):
+                            recorded[0, b, y, x, first + k] = out[k]
+                        store(out, 0, total)
+                        for k in range(width):
+                            recorded[1, b, y, x, first + k] = out[k]
+            begin = end
+
+
+@kernel
+def run_whole_currents(tiles, synapses, events, n_planes, signed, steady, room, z_out):  # type: ignore[no-untyped-def]
+    """The currents of the readout, in its unit. z_out : (B, H, W, T, C) int64; written."""
+    n_images, height, width_out, T, _ = z_out.shape
+    lists, out = room
+    nothing, like = splat(np.int32(0)), splat(np.int64(0))
+    for group in range(n_groups(lists, tiles)):
+        begin = 0
+        while begin < n_images * height * width_out:
+            end = list_block(synapses, events, lists, group, begin, (n_images, height, width_out, T))
+            for tile in tiles_of_group(lists, tiles, group):
+                first, width = tiles[tile]
+                for i in range(begin, end):
+                    b, position = i // (height * width_out), i % (height * width_out)
+                    always = widen(load_at(steady, i, tile), like)
+                    for t in range(T):
+                        u, _, _ = gather_integers(
+                            synapses, lists, n_planes, signed, nothing, tile, ((i - begin) * T + t) * lists.n
+                        )
+                        store(out, 0, always + widen(u, like))
+                        for k in range(width):
+                            z_out[b, position // width_out, position % width_out, t, first + k] = out[k]
+            begin = end
+
+
+@kernel
+def round_currents(current, unit, bias, limit, steady):  # type: ignore[no-untyped-def]
+    """steady = round(current / unit) + bias, within +-limit; returns the largest rounded current.
+
+    current : (n, C) float64; unit, bias : (C,) float64, whole numbers; steady : (n, C) int32, written
+    """
+    most = 0.0
+    for i in range(len(current)):
+        for c in range(len(unit)):
+            whole = min(max(np.rint(current[i, c] / unit[c]), -limit), limit)
+            most = max(most, abs(whole))
+            steady[i, c] = np.int32(min(max(whole + bias[c], -limit), limit))
+    return most

@@ -1,0 +1,231 @@
+"""A pass through the network one population at a time, with the caller as its neurons.
+
+Some methods find a layer's parameters in the currents of the spiking network itself, layer after layer; some find
+them anew for every image. The event engine has one set of neurons for all images, so here only the currents come
+from it, of T steps at once as if they were images, and whoever calls says what the neurons make of them.
+The currents are those of the specification, bit for bit in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.methods.branches import Branch, branches_into, fan_out
+from refsim.model import (
+    INPUT,
+    Activation,
+    Flatten,
+    InputSpec,
+    Layer,
+    Linear,
+    Network,
+    Neuron,
+    Shape,
+    Spiking,
+)
+from refsim.plan import Plan, compile_network
+from refsim.reference.neurons import State, fire
+from refsim.reference.synapses import avg_pool2d, sum_pool2d
+from refsim.simulator import forward
+
+Array = NDArray[Any]
+Counts = NDArray[np.int64]
+
+CHUNK_BYTES = 32 * 2**20
+"""Currents that are computed at a time, roughly."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Spikes:
+    """What a population sent: s (T, B, *shape) int8, and theta, a scalar or (C, 1, 1)."""
+
+    s: NDArray[np.int8]
+    theta: Array
+
+
+class Currents:
+    """The input currents of one population, some images at a time; they can be gone through more than once."""
+
+    def __init__(self, wiring: Wiring, name: str, sent: dict[str, Spikes], x: Array, T: int) -> None:
+        self._wiring, self._name, self._sent, self._x, self.T = wiring, name, sent, x, T
+
+    def __iter__(self) -> Iterator[Array]:
+        """Currents (T, b, *shape) float64 of the images in their order."""
+        shape = self._wiring.network.shapes[self._name]
+        step = max(1, CHUNK_BYTES // (8 * self.T * prod(shape)))
+        for first in range(0, len(self._x), step):
+            yield self._wiring.current(self._name, self._sent, self._x, slice(first, first + step), self.T)
+
+
+Neurons = Callable[[Spiking, Currents], Spikes]
+"""What a population makes of its currents."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pass:
+    """What a pass did.
+
+    logits : (T, B, K), the readout's input current of each step
+    sop, residual : (T, B) int64, deliveries through weights, and through identity shortcuts
+    readout_sop : (T, B) int64, those of `sop` that go to the readout
+    """
+
+    logits: Array
+    sop: Counts
+    residual: Counts
+    readout_sop: Counts
+
+
+class Wiring:
+    """A network's projections, each made ready to turn spikes into currents."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        targets: list[Layer] = [*network.spiking, network.layers[-1]]
+        self._branches = {layer.name: branches_into(network, layer) for layer in targets}
+        self._probes = {
+            branch.weighted.name: _probe(network, branch)
+            for branches in self._branches.values()
+            for branch in branches
+            if branch.weighted is not None
+        }
+        self._fan_out = {
+            (target, i): fan_out(network, branch)
+            for target, branches in self._branches.items()
+            for i, branch in enumerate(branches)
+            if branch.source != INPUT
+        }
+
+    def run(self, x: Array, T: int, neurons: Neurons) -> Pass:
+        """Go through all populations in order; x (B, C, H, W) is constant."""
+        sent: dict[str, Spikes] = {}
+        sop, residual, readout = np.zeros((3, T, len(x)), dtype=np.int64)
+        last = self.network.layers[-1].name
+        ahead = [each.source for branches in self._branches.values() for each in branches]
+        for target, branches in self._branches.items():
+            for i, branch in enumerate(branches):
+                ahead.remove(branch.source)
+                if branch.source == INPUT:
+                    continue
+                counted = self._count(target, i, sent[branch.source])
+                if branch.weighted is None:
+                    residual += counted
+                else:
+                    sop += counted
+                    readout += counted * (target == last)
+            if target != last:
+                layer = self.network.by_name[target]
+                assert isinstance(layer, Spiking)
+                sent[target] = neurons(layer, Currents(self, target, sent, x, T))
+            else:
+                logits = np.concatenate(list(Currents(self, target, sent, x, T)), axis=1)
+            sent = {name: spikes for name, spikes in sent.items() if name in ahead}
+        return Pass(logits=logits, sop=sop, residual=residual, readout_sop=readout)
+
+    def current(self, name: str, sent: dict[str, Spikes], x: Array, images: slice, T: int) -> Array:
+        """The current (T, b, *shape) of a population, its branches added up in their order."""
+        total: Array | None = None
+        for branch in self._branches[name]:
+            arriving = x[images][None] if branch.source == INPUT else _arriving(sent[branch.source], branch, images)
+            steps, n, *shape = arriving.shape
+            flat = arriving.reshape(steps * n, *shape)
+            if branch.source == INPUT and branch.pool is not None:
+                flat = avg_pool2d(flat, branch.pool.kernel, branch.pool.stride)
+            if branch.weighted is not None:
+                flat = self._weighted(branch.weighted.name, flat)
+            part = flat.reshape(steps, n, *self.network.shapes[name])
+            total = part if total is None else total + part
+        assert total is not None
+        return np.broadcast_to(total, (T, *total.shape[1:]))
+
+    def _weighted(self, name: str, values: Array) -> Array:
+        probe = self._probes[name]
+        done = forward(probe, values.reshape(len(values), *probe.network.input.shape), record=True)
+        return done.z.get(_PROBE, done.logits)
+
+    def _count(self, target: str, i: int, spikes: Spikes) -> Counts:
+        reached = self._fan_out[target, i]
+        T, n, c = spikes.s.shape[:3]
+        per_position = np.abs(spikes.s).reshape(T, n, c, *reached.shape).sum(axis=2, dtype=np.int64)
+        return np.asarray((per_position * reached).sum(axis=(2, 3)))
+
+
+_PROBE = "probe"
+
+
+def _probe(network: Network, branch: Branch) -> Plan:
+    """One layer with weights as a network of its own, whose weighted input can be read."""
+    layer = branch.weighted
+    assert layer is not None
+    source = branch.pool.name if branch.pool is not None else branch.source
+    layers: list[Layer] = []
+    reads = INPUT
+    if branch.flatten:
+        layers.append(Flatten(name="flatten", inputs=(INPUT,)))
+        reads = "flatten"
+    weighted = _renamed(layer, reads)
+    layers.append(weighted)
+    if layer is not network.layers[-1]:
+        # A network ends in a readout; this one has no weights to speak of, and nobody reads it.
+        shape = network.shapes[layer.name]
+        neuron = Neuron(theta=np.array(1.0), v0=np.array(0.0), activation=Activation(lambda_=1.0, L=None))
+        layers += [
+            Spiking(name=_PROBE, inputs=(weighted.name,), neuron=neuron),
+            Flatten(name="end", inputs=(_PROBE,)),
+            Linear(name="readout", inputs=("end",), weight=np.zeros((1, prod(shape))), bias=np.zeros(1)),
+        ]
+    return compile_network(
+        Network(name=layer.name, input=InputSpec(shape=_as_image(network.shapes[source])), layers=tuple(layers)),
+        fold=False,
+    )
+
+
+def _renamed(layer: Any, reads: str) -> Layer:
+    """The layer reading the image of its own little network."""
+    changed = dict(vars(layer)) | {"name": "weights", "inputs": (reads,)}
+    made: Layer = type(layer)(**changed)
+    return made
+
+
+def _as_image(shape: Shape) -> tuple[int, int, int]:
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)
+
+
+def _arriving(spikes: Spikes, branch: Branch, images: slice) -> Array:
+    """Postsynaptic potentials (T, b, *shape), behind the pool; s theta, or c theta / cells of the window sum c."""
+    s = spikes.s[:, images]
+    theta = np.asarray(spikes.theta, dtype=np.float64)
+    if branch.pool is None:
+        return s * theta
+    T, n, *shape = s.shape
+    kernel, stride = branch.pool.kernel, branch.pool.stride
+    sums = sum_pool2d(s.astype(np.int64).reshape(T * n, *shape), kernel, stride)
+    return np.asarray(sums.astype(np.float64) * theta / prod(kernel)).reshape(T, n, *sums.shape[1:])
+
+
+def start(v0: Array, n_images: int, shape: Shape) -> State:
+    """The state of a population before its first step; v0 broadcasts over (B, *shape)."""
+    v = np.broadcast_to(np.asarray(v0, dtype=np.float64), (n_images, *shape)).copy()
+    return State(v, np.zeros((n_images, *shape), dtype=np.int64))
+
+
+def fire_steps(
+    state: State, u: Array, theta: Array, reset: Literal["subtract", "zero"] = "subtract"
+) -> tuple[State, NDArray[np.int8]]:
+    """Let IF neurons run through the currents u (T, B, *shape); theta broadcasts over (*shape)."""
+    s = np.zeros(u.shape, dtype=np.int8)
+    for t, current in enumerate(u):
+        state, s[t] = fire(state, current, theta, np.array(-np.inf), reset=reset)
+    return state, s
+
+
+def spread(value: Array, shape: Shape) -> Array:
+    """A scalar, (C,) or (C, H, W) parameter so that it broadcasts over (*shape)."""
+    value = np.asarray(value, dtype=np.float64)
+    return value.reshape(value.shape + (1,) * (len(shape) - value.ndim)) if value.ndim else value

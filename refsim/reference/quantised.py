@@ -1,0 +1,194 @@
+"""The quantised network on one page: what `--dtype int16` and `--dtype int8` simulate, dense and in int64.
+
+Spikes are counted, never scaled: theta of the source is part of the weight. Behind an average pool of k cells arrives
+the signed number c of spikes in the window, and a weight is W theta / k. Every target channel has a unit g in which its
+weights, its bias, its current from the image and its neurons' parameters become whole numbers:
+
+    weight = round(W theta_source / k / theta 2^s)       within -Q .. Q, Q = 2^(bits - 1) - 1
+    bias, image current, theta, theta_neg, v0 = round(x / g), g = theta / 2^s       within -M .. M, M = 2^31 - 1
+
+round goes to the nearest integer, ties to the even one; what lies outside is saturated. s is the greatest of 0 .. 16
+for which no weight of the channel exceeds Q; theta is the least of the channel, so that where all its neurons share
+theta, it is 2^s units. The readout has no theta: its g is 2^-s, one for all classes. A negative threshold is at most -1
+unit. The image's current is computed in float64 and rounded once; it is added to the bias, and the sum saturated.
+
+From there on all is exact: no order, no batch and no machine can change a spike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.errors import UsageError
+from refsim.model import INPUT, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Shape, Spiking
+from refsim.reference.network import as_float64, current
+from refsim.reference.neurons import State, fire
+from refsim.reference.synapses import conv2d, linear, sum_pool2d
+
+Array = NDArray[Any]
+
+FINEST = 16
+M = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class QuantisedSimulation:
+    """What happened.
+
+    logits : (T, B, K), whole numbers times the readout's g; spikes : by spiking layer, (T, B, *shape)
+    v, total : by spiking layer, (B, *shape), final potential and sum of the currents, whole numbers times g
+    """
+
+    logits: Array
+    spikes: dict[str, Array]
+    v: dict[str, Array]
+    total: dict[str, Array]
+
+
+def simulate(network: Network, x: Array, T: int, bits: int) -> QuantisedSimulation:
+    """Run the quantised SNN, with weights of `bits` bits, on constant input currents x (B, C, H, W) for T steps.
+
+    Raises
+    ------
+    UsageError
+        A leak, or spikes of one channel that differ in size between positions: no whole number stands for them.
+    """
+    analog = _analog(network, x)
+    driven = (*network.spiking, network.layers[-1])
+    parts = {layer.name: _Part(network, layer, analog, len(x), bits) for layer in driven}
+    currents: dict[str, list[Array]] = {name: [] for name in parts}
+    spikes: dict[str, list[Array]] = {layer.name: [] for layer in network.spiking}
+    for _ in range(T):
+        counts: dict[str, Array] = {}
+        for layer in network.layers:
+            source = layer.inputs[0]
+            if layer.name in parts:
+                u = parts[layer.name].current(counts)
+                currents[layer.name].append(u)
+                if isinstance(layer, Spiking):
+                    counts[layer.name] = parts[layer.name].fire(u).astype(np.int64)
+                    spikes[layer.name].append(counts[layer.name])
+            elif isinstance(layer, AvgPool2d) and source in counts:
+                counts[layer.name] = sum_pool2d(counts[source], layer.kernel, layer.stride)
+            elif isinstance(layer, Flatten) and source in counts:
+                counts[layer.name] = counts[source].reshape(len(x), -1)
+    readout = network.layers[-1].name
+    return QuantisedSimulation(
+        logits=np.stack(currents[readout]) * parts[readout].g,
+        spikes={name: np.stack(steps) for name, steps in spikes.items()},
+        v={name: parts[name].state.v * parts[name].g for name in spikes},
+        total={name: sum(currents[name]) * parts[name].g for name in spikes},
+    )
+
+
+class _Part:
+    """One population, or the readout, in whole numbers; arrays are (B, *shape) or broadcast over it."""
+
+    def __init__(self, network: Network, layer: Layer, analog: dict[str, Array], n_images: int, bits: int) -> None:
+        shape = network.shapes[layer.name]
+        neuron = layer.neuron if isinstance(layer, Spiking) else None
+        Q = 2 ** (bits - 1) - 1
+        theta = _over(neuron.theta, shape) if neuron else np.ones(shape)
+        least = theta.reshape(shape[0], -1).min(axis=1)
+        heads = _heads(network, layer)
+        self.heads = [network.by_name[head] for head in heads if head not in analog]
+        weights = [(_weight(network, head).T / least).T for head in self.heads]
+        largest = [np.abs(each.reshape(shape[0], -1)).max(axis=1) for each in weights]
+        most = np.max([*largest, np.zeros(shape[0])], axis=0)
+        if neuron is None:
+            most[:] = most.max()
+        s = np.array([max(n for n in range(FINEST + 1) if n == 0 or np.rint(each * 2.0**n) <= Q) for each in most])
+        self.weights = [np.clip(np.rint(each.T * 2.0**s).T, -Q, Q).astype(np.int64) for each in weights]
+        self.g = (least / 2.0**s).reshape(-1, *[1] * (len(shape) - 1))
+        bias = sum((each.bias for each in self.heads if isinstance(each, Conv2d | Linear)), start=np.zeros(shape[0]))
+        image = [analog[head] for head in heads if head in analog]
+        self.steady = np.zeros((n_images, *shape), dtype=np.int64) + _whole(bias.reshape(self.g.shape) / self.g)
+        if image:
+            self.steady = np.clip(self.steady + _whole(sum(image[1:], start=image[0]) / self.g), -M, M)
+        if neuron is not None:
+            if neuron.leak != 1:
+                raise UsageError(f"layer '{layer.name}': a leak has no counterpart in whole numbers")
+            self.gate, self.reset, self.theta = neuron.gate, neuron.reset, _whole(theta / self.g)
+            negative = np.minimum(_whole(_over(neuron.negative_threshold, shape) / self.g), -1)
+            self.theta_neg = negative if neuron.dual else np.full(shape, np.iinfo(np.int64).min)
+            v0 = np.zeros_like(self.steady) + _whole(_over(neuron.v0, shape) / self.g)
+            self.state = State(v0, np.zeros_like(v0))
+
+    def current(self, counts: dict[str, Array]) -> Array:
+        """The current of this step: bias, image, and the counts of spikes times their weights."""
+        u = self.steady
+        for layer, weight in zip(self.heads, self.weights):
+            nothing = np.zeros(len(weight), dtype=np.int64)
+            if isinstance(layer, Linear):
+                u = u + linear(counts[layer.inputs[0]], weight, nothing)
+            elif isinstance(layer, Conv2d):
+                x = counts[layer.inputs[0]]
+                u = u + conv2d(x, weight, nothing, layer.stride, layer.padding, layer.dilation, layer.groups)
+            else:
+                u = u + counts[layer.name] * weight.reshape(self.g.shape)
+        return np.asarray(u)
+
+    def fire(self, u: Array) -> Array:
+        """One step of the neurons: the rules of `reference.neurons`, on whole numbers."""
+        self.state, s = fire(self.state, u, self.theta, self.theta_neg, self.gate, self.reset)
+        return s
+
+
+def _heads(network: Network, layer: Layer) -> tuple[str, ...]:
+    """The layers whose outputs add up to the current of a spiking layer or the readout."""
+    drive = layer.inputs[0] if isinstance(layer, Spiking) else layer.name
+    found = network.by_name.get(drive)
+    return found.inputs if found is not None and found.kind == "add" else (drive,)
+
+
+def _analog(network: Network, x: Array) -> dict[str, Array]:
+    """The image, and what the layers make of it that nothing but the image reaches, in float64."""
+    out = {INPUT: as_float64(x)}
+    for layer in network.layers:
+        if not isinstance(layer, Spiking) and all(source in out for source in layer.inputs):
+            out[layer.name] = current(layer, [out[source] for source in layer.inputs], as_float64)
+    return out
+
+
+def _weight(network: Network, head: Layer) -> Array:
+    """What a count of 1 adds to the current, W theta / k: (C_out, ...), or (C,) of an identity shortcut."""
+    source = head.inputs[0] if isinstance(head, Conv2d | Linear) else head.name
+    theta, k = _worth(network, source, head)
+    if isinstance(head, Linear):
+        return np.asarray(head.effective_weight() * theta.reshape(-1) / k)
+    per_channel = theta.reshape(len(theta), -1)
+    if (per_channel != per_channel[:, :1]).any():
+        raise UsageError(f"layer '{head.name}': the spikes of '{source}' differ in size between positions")
+    per_channel = per_channel[:, 0]
+    if not isinstance(head, Conv2d):
+        return np.asarray(per_channel / k)
+    groups = head.effective_weight().reshape(head.groups, -1, *head.weight.shape[1:])
+    scaled = groups * per_channel.reshape(head.groups, 1, -1, 1, 1) / k
+    return np.asarray(scaled.reshape(head.weight.shape))
+
+
+def _worth(network: Network, name: str, head: Layer) -> tuple[Array, int]:
+    """theta of the spikes counted at each place of a layer, (*shape), and the cells of a window."""
+    layer = network.by_name[name]
+    if isinstance(layer, Spiking):
+        return _over(layer.neuron.theta, network.shapes[name]), 1
+    theta, k = _worth(network, layer.inputs[0], head)
+    if isinstance(layer, Flatten):
+        return theta.reshape(-1), k
+    assert isinstance(layer, AvgPool2d)
+    if (theta != theta[:, :1, :1]).any():
+        raise UsageError(f"layer '{head.name}': the spikes of '{layer.inputs[0]}' differ in size between positions")
+    return np.broadcast_to(theta[:, :1, :1], network.shapes[name]), layer.kernel[0] * layer.kernel[1]
+
+
+def _over(value: Array, shape: Shape) -> Array:
+    """A parameter, scalar, (C,) or (*shape), over (*shape)."""
+    return np.broadcast_to(value.reshape(value.shape + (1,) * (len(shape) - value.ndim) * (value.ndim > 0)), shape)
+
+
+def _whole(values: Array) -> Array:
+    return np.clip(np.rint(values), -M, M).astype(np.int64)

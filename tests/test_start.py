@@ -1,0 +1,38 @@
+"""What a short run of the command line does without: time and memory that every user pays at every start."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+from refsim.cli import start
+try:
+    start()
+except SystemExit as end:
+    assert not end.code
+print(*sorted(each for each in sys.modules if each.count(".") < 2), file=sys.stderr)
+"""
+
+
+def modules_of_a_run() -> set[str]:
+    command = [sys.executable, "-c", PROGRAM, "run", "--limit", "1", "--neuron", "if", "-q"]
+    return set(subprocess.run(command, check=True, capture_output=True, text=True).stderr.split())
+
+
+@pytest.fixture(scope="module")
+def modules() -> set[str]:
+    """What is imported in a run whose kernels are in the cache: the first run puts them there."""
+    modules_of_a_run()
+    return modules_of_a_run()
+
+
+def test_a_cached_start_loads_no_compiler(modules):
+    # Numba imports these, and registers a thousand functions with them, when it gets ready to compile.
+    assert not {"numba.np.linalg", "scipy.linalg", "numpy.f2py"} & modules
+    assert "numba" in modules
+
+
+def test_a_run_imports_nothing_it_does_not_need(modules):
+    assert not {"h5py", "matplotlib", "scipy.stats", "hypothesis", "torch", "distributed"} & modules
