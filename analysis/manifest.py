@@ -40,9 +40,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in args.weights or [None]:
         path, study = find_weights(name), Study.load(args, name)
         file = refsim.load(path)
-        made = {
-            key: value for key, value in sorted(file.network.metadata.items()) if key.startswith(("ann_", "training_"))
-        }
+        metadata = sorted(file.network.metadata.items())
+        made = {key: value for key, value in metadata if key.startswith(("ann_", "training_"))}
         measured = entry(study, args.T)
         manifest[path.name] = {
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),

@@ -45,7 +45,7 @@ class Lists(NamedTuple):
     def of(
         cls, synapses: tuple[Any, ...], events: tuple[Any, ...], per_step: NDArray[np.int64], T: int, dtype: Any
     ) -> Lists:
-        """Room for these projections; dtype : of amplitudes, or None if there are none."""
+        """Room for these projections; dtype : of amplitudes, also where all are 1, or None if there are none."""
         most = sum(
             min(each.weight.shape[1] * int(n) * T, len(one.channel)) for each, one, n in zip(synapses, events, per_step)
         )
@@ -56,7 +56,7 @@ class Lists(NamedTuple):
         taps = max(each.kernel[0] * each.kernel[1] for each in synapses)
         return cls(
             rows=np.empty(room, np.int32),
-            amplitudes=np.empty(0 if dtype is None else room, dtype),
+            amplitudes=np.empty(0 if dtype is None or all(each.ones for each in synapses) else room, dtype),
             bounds=np.zeros(max(room // 8, n * T) + 1, np.int64),
             per_step=per_step,
             n=n,

@@ -23,7 +23,7 @@ from refsim.kernels.synapse import gather
 def room_for(synapses: tuple[Any, ...], events: tuple[Any, ...], T: int, dtype: Any) -> tuple[Any, ...]:
     """Room for lists, the currents of each projection, and two tiles of lanes."""
     per_step = np.ones(len(synapses), np.int64)
-    lists = Lists.of(synapses, events, per_step, T, None if all(each.ones for each in synapses) else dtype)
+    lists = Lists.of(synapses, events, per_step, T, dtype)
     return lists, np.zeros((len(synapses), TILE), dtype), np.zeros((2, TILE), dtype)
 
 

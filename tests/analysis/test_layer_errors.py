@@ -181,13 +181,14 @@ def test_layer_that_loses_potential_is_refused_before_any_image():
 
 
 @pytest.mark.parametrize("dual", [False, True], ids=["IF", "dual"])
-def test_identities_hold_of_every_neuron_of_a_trained_network(dual):
+@pytest.mark.parametrize(("weights", "n"), [(None, 10), ("resnet20.h5", 3), ("vgg16.h5", 2)])
+def test_identities_hold_of_every_neuron_of_a_trained_network(weights, n, dual):
     """Real weights, real images: the parts add up within 1e-12 of their size, in every layer."""
-    file = load(find_weights())
+    file = load(find_weights(weights))
     network = file.network
     if dual:
         network = network.with_neurons({each.name: each.neuron.as_dual() for each in network.spiking})
-    x = network.input.normalize(file.samples.images[:10])
+    x = network.input.normalize(file.samples.images[:n])
     trace = simulator.simulate(compile_network(network), x, T, RECORD)
     ann = simulator.forward(compile_network(network, fold=False), x, record=True)
     for layer in network.spiking:

@@ -74,9 +74,9 @@ def test_a_changed_file_fails_its_checksum_until_it_is_resealed(refsim: Call, we
 def test_an_engine_that_differs_from_the_specification_is_named(
     refsim: Call, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import refsim.simulator as simulator
+    import refsim.stages as stages
 
-    honest = simulator.run_spiking
+    honest = stages.run_spiking
 
     def forgetful(
         tiles: object, synapses: object, events: object, neurons: object, room: object, positive: object, *rest: object
@@ -87,7 +87,7 @@ def test_an_engine_that_differs_from_the_specification_is_named(
 
     file = load(weights)
     save(weights.with_name("no_golden.h5"), file.network, samples=file.samples)
-    monkeypatch.setattr(simulator, "run_spiking", forgetful)
+    monkeypatch.setattr(stages, "run_spiking", forgetful)
     done = refsim("verify", "-w", weights.with_name("no_golden.h5"))
     assert done.code == 4
     assert "engine and specification differ (if, T=4): layer 'if1'" in done.err
