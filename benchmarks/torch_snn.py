@@ -64,6 +64,8 @@ class Snn(nn.Module):
                 else:
                     part = nn.Linear(weight.shape[1], weight.shape[0]).to(dtype)
                 part.weight.data, part.bias.data = weight, torch.tensor(layer.bias, dtype=dtype)
+                if isinstance(layer, Linear):  # reads planes in C order, behind a global pool
+                    part = nn.Sequential(nn.Flatten(), part)
             elif isinstance(layer, AvgPool2d):
                 part = nn.AvgPool2d(layer.kernel, layer.stride)
             elif isinstance(layer, Flatten):
