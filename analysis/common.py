@@ -13,6 +13,7 @@ from refsim.analysis.statistics import wilson_interval
 from refsim.formats.currents import InputCurrents, strided
 from refsim.formats.datasets import check_against, open_data
 from refsim.formats.locate import find_weights
+from refsim.golden import with_neuron
 from refsim.parallel import run_ann, run_snn
 from refsim.plots.accuracy import Accuracies
 from refsim.plots.style import new_figure, save_figure, styled
@@ -40,11 +41,16 @@ def options(
     return parser.parse_args(argv)
 
 
+NEURONS = {"IF": "if", "dual": "dual"}
+"""The two neurons that a study sets side by side: what tables call them, and `Study.with_neuron`."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Study:
     """A network, and the images that travel with it."""
 
     network: refsim.Network
+    sha256: str
     images: InputCurrents
     indices: Any
     threads: int
@@ -68,6 +74,7 @@ class Study:
         indices = strided(len(images), args.limit)
         return cls(
             network=network,
+            sha256=file.sha256,
             images=images,
             indices=indices,
             threads=args.threads,
@@ -78,6 +85,10 @@ class Study:
     def neurons(self, change: Any) -> refsim.Network:
         """The network with `change(neuron)` in place of every neuron."""
         return self.network.with_neurons({each.name: change(each.neuron) for each in self.network.spiking})
+
+    def with_neuron(self, kind: str) -> refsim.Network:
+        """The network with "if" or "dual" neurons."""
+        return with_neuron(self.network, kind)
 
     def run(self, network: refsim.Network, T: int, **more: Any) -> refsim.Result:
         """Simulate all images."""
@@ -127,6 +138,7 @@ def source_L(network: refsim.Network) -> int:
 
 
 __all__ = [
+    "NEURONS",
     "ROOT",
     "Study",
     "accuracies",

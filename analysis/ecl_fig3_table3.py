@@ -12,7 +12,7 @@ from math import comb
 from typing import Any
 
 import numpy as np
-from common import Study, accuracies, new_figure, options, powers_of_two, publish, styled, table
+from common import NEURONS, Study, accuracies, new_figure, options, powers_of_two, publish, styled, table
 
 import refsim
 from refsim.analysis.energy import BUILT_IN
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = options(__doc__, argv, T=16)
     study = Study.load(args)
     steps, ann = powers_of_two(args.T), study.ann()
-    networks = {"if": study.neurons(lambda n: n.as_if()), "dual": study.neurons(lambda n: n.as_dual())}
+    networks = {kind: study.with_neuron(kind) for kind in NEURONS.values()}
     results, right = {}, {}
     for kind, network in networks.items():
         results[kind], right[kind] = run(study, network, args.T)

@@ -11,21 +11,19 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from common import ROOT, Study, options, powers_of_two, table
+from common import NEURONS, ROOT, Study, options, powers_of_two, table
 
-import refsim
 from refsim.formats.locate import find_weights
 
 MANIFEST = ROOT / "weights" / "MANIFEST.json"
-NEURONS = {"if": lambda neuron: neuron.as_if(), "dual": lambda neuron: neuron.as_dual()}
 
 
 def entry(study: Study, T: int) -> dict[str, Any]:
     """Accuracies in % and SOPs per image at T = 1, 2, 4, ..."""
     steps = powers_of_two(T)
     measured: dict[str, Any] = {"images": len(study.indices), "ann": round(100 * study.ann(), 2)}
-    for kind, change in NEURONS.items():
-        result = study.run(study.neurons(change), T)
+    for kind in NEURONS.values():
+        result = study.run(study.with_neuron(kind), T)
         sops = sum(each.unit for each in result.ops.values()).cumsum()
         measured[kind] = {str(t): round(100 * int(result.correct[t - 1]) / result.n_labelled, 2) for t in steps}
         measured[f"{kind}_sops_per_image"] = {str(t): round(int(sops[t - 1]) / result.n_images) for t in steps}
@@ -39,18 +37,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows: list[list[object]] = [["network", "neuron", "ANN %", *(f"T={t}" for t in powers_of_two(args.T))]]
     for name in args.weights or [None]:
         path, study = find_weights(name), Study.load(args, name)
-        file = refsim.load(path)
-        metadata = sorted(file.network.metadata.items())
+        metadata = sorted(study.network.metadata.items())
         made = {key: value for key, value in metadata if key.startswith(("ann_", "training_"))}
         measured = entry(study, args.T)
         manifest[path.name] = {
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "content_sha256": file.sha256,
+            "content_sha256": study.sha256,
             "bytes": path.stat().st_size,
             **made,
             "test": {"data": study.data, **measured},
         }
-        for kind in NEURONS:
+        for kind in NEURONS.values():
             rows.append([path.name, kind, measured["ann"], *(f"{a:.2f}" for a in measured[kind].values())])
     table(rows)
     MANIFEST.parent.mkdir(exist_ok=True)

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import mean, stdev
 
-from common import Study, accuracies, options, powers_of_two, table
-
-NEURONS = {"IF": lambda neuron: neuron.as_if(), "dual": lambda neuron: neuron.as_dual()}
+from common import NEURONS, Study, accuracies, options, powers_of_two, table
 
 
 def spread(values: Sequence[float]) -> str:
@@ -31,13 +29,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         study = Study.load(args, path)
         method, seed = (study.network.metadata.get(key, "?") for key in ("method", "training_seed"))
         ann = 100 * study.ann()
-        for kind, change in NEURONS.items():
-            by_seed = found.setdefault((method, kind), {})
+        for label, kind in NEURONS.items():
+            by_seed = found.setdefault((method, label), {})
             if seed in by_seed:
                 raise SystemExit(f"{path}: a second {method} network with seed {seed}")
             by_seed[seed] = [
                 ann,
-                *(100 * a for a in accuracies(study.run(study.neurons(change), args.T), steps).accuracy),
+                *(100 * a for a in accuracies(study.run(study.with_neuron(kind), args.T), steps).accuracy),
             ]
     print(f"  {len(study.indices)} images; accuracies in %, mean and standard deviation over seeds")
     rows: list[list[object]] = [["trained with", "neuron", "seeds", "ANN", *(f"T={t}" for t in steps)]]

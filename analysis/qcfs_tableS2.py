@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from common import Study, accuracies, new_figure, options, powers_of_two, publish, source_L, styled, table
+from common import NEURONS, Study, accuracies, new_figure, options, powers_of_two, publish, source_L, styled, table
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
@@ -19,8 +19,6 @@ from refsim.plots.style import Look, letter_panels
 
 MARKERS = "os^Dv"
 
-NEURONS = {"IF": lambda neuron: neuron.as_if(), "dual": lambda neuron: neuron.as_dual()}
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print accuracies by L and T, draw them."""
@@ -28,14 +26,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     steps = powers_of_two(args.T)
     studies = sorted((Study.load(args, each) for each in args.weights or [None]), key=lambda s: source_L(s.network))
     print(f"  {len(studies[0].indices)} images; accuracies in %")
-    by_neuron: dict[str, dict[str, Accuracies]] = {kind: {} for kind in NEURONS}
+    by_neuron: dict[str, dict[str, Accuracies]] = {label: {} for label in NEURONS}
     rows: list[list[object]] = [["network", "L", "ANN", "neuron", *(f"T={t}" for t in steps)]]
     for study in studies:
         L, ann = source_L(study.network), f"{100 * study.ann():.2f}"
-        for kind, change in NEURONS.items():
-            found = accuracies(study.run(study.neurons(change), args.T), steps)
-            by_neuron[kind][f"L = {L}"] = found
-            rows.append([study.network.name, L, ann, kind, *(f"{100 * a:.2f}" for a in found.accuracy)])
+        for label, kind in NEURONS.items():
+            found = accuracies(study.run(study.with_neuron(kind), args.T), steps)
+            by_neuron[label][f"L = {L}"] = found
+            rows.append([study.network.name, L, ann, label, *(f"{100 * a:.2f}" for a in found.accuracy)])
     table(rows)
     shades = [to_hex(each) for each in colormaps["viridis"](np.linspace(0, 0.85, len(studies)))]
     with styled():

@@ -52,9 +52,9 @@ def record_golden(network: Network, samples: Samples, kind: str, T: int, dtype: 
 
 
 def record_goldens(network: Network, samples: Samples, n: int) -> list[Golden]:
-    """What the network does on its first n samples, T=4, with IF and with dual-threshold neurons; n=0: nothing."""
+    """What the network does on its first n samples, T=4, with IF and with dual-threshold neurons."""
     first = Samples(images=samples.images[:n], labels=samples.labels[:n])
-    return [record_golden(network, first, kind, 4) for kind in ("if", "dual")] if n else []
+    return [record_golden(network, first, kind, 4) for kind in ("if", "dual")]
 
 
 def replay(network: Network, samples: Samples, golden: Golden) -> Replay:

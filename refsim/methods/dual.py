@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from refsim.golden import with_neuron
 from refsim.methods.base import Calibration, ConvertedNetwork, Method
 from refsim.model import Network
 
@@ -36,5 +37,4 @@ class Dual(Method):
     def calibrate(self, network: Network, calibration: Calibration | None) -> ConvertedNetwork:
         """The other method's parameters, and theta_neg = -0.001 in every layer."""
         converted = replace(self.inner, T=self.T).calibrate(network, calibration)
-        change = {layer.name: layer.neuron.as_dual() for layer in converted.network.spiking}
-        return replace(converted, network=converted.network.with_neurons(change))
+        return replace(converted, network=with_neuron(converted.network, "dual"))
