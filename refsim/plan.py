@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from refsim.errors import UsageError
 from refsim.exact import Integers, integers_of
-from refsim.fanout import fan_out_of, unpool
+from refsim.fanout import unpool
 from refsim.fixed_point import WEIGHTS, Quantised, quantise
 from refsim.kernels.neuron import Neurons
 from refsim.kernels.synapse import Synapses
@@ -207,18 +207,14 @@ class _Compiler:
 
     def _projection(self, wire: Wire, adder: str, target: Plane, tiles: Tiles, synapses: Synapses | None) -> Projection:
         port, conv, plane = wire.port, wire.conv, wire.plane
-        if conv is None:
-            fan_out = np.ones((*plane[1:], 1), dtype=np.int64)
-            synapses = synapses or identity_of(np.ones(plane[0], dtype=self.dtype), tiles, plane)
-        else:
-            fan_out = fan_out_of(conv, plane, target, self.skip_zero)
-            if synapses is None:
+        if synapses is None:
+            if conv is None:
+                synapses = identity_of(np.ones(plane[0], dtype=self.dtype), tiles, plane)
+            else:
                 ones = port.unit and not wire.fires_negative
                 bias = conv.bias.astype(self.dtype)
                 synapses = synapses_of(conv, wire.effective(self.dtype), bias, tiles, plane, ones)
-        if port.flatten:
-            by_source = np.broadcast_to(fan_out, (1, 1, plane[0])).reshape(wire.cells).transpose(1, 2, 0)
-            fan_out = np.ascontiguousarray(by_source if self.skip_zero else by_source[:, :, :1])
+        fan_out = wire.fan_out(target, self.skip_zero)
         fan_out_spike, windows = fan_out, None
         if port.pool:
             fan_out_spike = unpool(fan_out, port.pool, wire.source)

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.events import WORD
+from refsim.fanout import fan_out_of
 from refsim.kernels.lanes import TILE
 from refsim.model import INPUT, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Spiking
 from refsim.ports import Port
 from refsim.tables import Plane, Tiles, as_conv, by_position, folded
 
 Array = NDArray[Any]
+Counts = NDArray[np.int64]
 
 BLOCK = 2**22
 """Weights that are converted at a time."""
@@ -113,6 +115,21 @@ class Wire:
             if self.conv.scale is not None:
                 part *= self.conv.scale[channels].reshape(-1, 1, 1, 1)
             yield channels, folded(part, theta, groups) / self.port.cells
+
+    def fan_out(self, target: Plane, skip_zero: bool) -> Counts:
+        """Existing synapses from each cell: (H, W, 1), or (H, W, C) if zero weights do not count.
+
+        target
+            Shape (C, H, W) of what it drives.
+        """
+        if self.conv is None:
+            reached = np.ones((*self.plane[1:], 1), dtype=np.int64)
+        else:
+            reached = fan_out_of(self.conv, self.plane, target, skip_zero)
+        if not self.port.flatten:
+            return reached
+        by_source = np.broadcast_to(reached, (1, 1, self.plane[0])).reshape(self.cells).transpose(1, 2, 0)
+        return np.ascontiguousarray(by_source if skip_zero else by_source[:, :, :1])
 
     def in_units(self, theta: Array, factor: Array, to_whole: Callable[[Array], Array]) -> Array:
         """The same in units of theta (C,) / factor (C,) of each target channel, made whole by `to_whole`."""

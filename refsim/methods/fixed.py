@@ -16,7 +16,8 @@ from refsim.methods.bounds import (
     has_trained_bounds,
     trained_bounds,
 )
-from refsim.model import Conv2d, Linear, Network, Neuron, Spiking
+from refsim.model import Network, Neuron, Spiking
+from refsim.wiring import wires_of
 
 Mode = Literal["absolute", "relative"]
 
@@ -102,9 +103,8 @@ class Diehl(Fixed):
 
 def _largest_weight(network: Network, name: str) -> float:
     """Of the layers that drive this population."""
-    drive = network.by_name.get(network.by_name[name].inputs[0])
-    heads = [drive] if drive is None or drive.kind != "add" else [network.by_name.get(each) for each in drive.inputs]
-    return max((float(each.effective_weight().max()) for each in heads if isinstance(each, Conv2d | Linear)), default=0)
+    weights = [wire.layer for wire in wires_of(network, network.by_name[name], fold=False)[1] if wire.layer]
+    return max((float(each.effective_weight().max()) for each in weights), default=0)
 
 
 @dataclass(frozen=True, kw_only=True)

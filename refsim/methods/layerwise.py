@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.methods.branches import Branch, branches_into, fan_out
+from refsim.fanout import unpool
 from refsim.model import (
     INPUT,
     Activation,
@@ -33,6 +33,7 @@ from refsim.plan import Plan, compile_network
 from refsim.reference.neurons import State, fire
 from refsim.reference.synapses import avg_pool2d, sum_pool2d
 from refsim.simulator import forward
+from refsim.wiring import Wire, as_plane, wires_of
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -88,18 +89,18 @@ class Wiring:
     def __init__(self, network: Network) -> None:
         self.network = network
         targets: list[Layer] = [*network.spiking, network.layers[-1]]
-        self._branches = {layer.name: branches_into(network, layer) for layer in targets}
+        self._wires = {layer.name: wires_of(network, layer, fold=False)[1] for layer in targets}
         self._probes = {
-            branch.weighted.name: _probe(network, branch)
-            for branches in self._branches.values()
-            for branch in branches
-            if branch.weighted is not None
+            wire.layer.name: _probe(network, wire)
+            for wires in self._wires.values()
+            for wire in wires
+            if wire.layer is not None
         }
         self._fan_out = {
-            (target, i): fan_out(network, branch)
-            for target, branches in self._branches.items()
-            for i, branch in enumerate(branches)
-            if branch.source != INPUT
+            (target, i): _fan_out(wire)
+            for target, wires in self._wires.items()
+            for i, wire in enumerate(wires)
+            if not wire.is_image
         }
 
     def run(self, x: Array, T: int, neurons: Neurons) -> Pass:
@@ -107,14 +108,14 @@ class Wiring:
         sent: dict[str, Spikes] = {}
         sop, residual, readout = np.zeros((3, T, len(x)), dtype=np.int64)
         last = self.network.layers[-1].name
-        ahead = [each.source for branches in self._branches.values() for each in branches]
-        for target, branches in self._branches.items():
-            for i, branch in enumerate(branches):
-                ahead.remove(branch.source)
-                if branch.source == INPUT:
+        ahead = [each.port.source for wires in self._wires.values() for each in wires]
+        for target, wires in self._wires.items():
+            for i, wire in enumerate(wires):
+                ahead.remove(wire.port.source)
+                if wire.is_image:
                     continue
-                counted = self._count(target, i, sent[branch.source])
-                if branch.weighted is None:
+                counted = self._count(target, i, sent[wire.port.source])
+                if wire.layer is None:
                     residual += counted
                 else:
                     sop += counted
@@ -129,16 +130,16 @@ class Wiring:
         return Pass(logits=logits, sop=sop, residual=residual, readout_sop=readout)
 
     def current(self, name: str, sent: dict[str, Spikes], x: Array, images: slice, T: int) -> Array:
-        """The current (T, b, *shape) of a population, its branches added up in their order."""
+        """The current (T, b, *shape) of a population, its wires added up in their order."""
         total: Array | None = None
-        for branch in self._branches[name]:
-            arriving = x[images][None] if branch.source == INPUT else _arriving(sent[branch.source], branch, images)
+        for wire in self._wires[name]:
+            arriving = x[images][None] if wire.is_image else _arriving(sent[wire.port.source], wire, images)
             steps, n, *shape = arriving.shape
             flat = arriving.reshape(steps * n, *shape)
-            if branch.source == INPUT and branch.pool is not None:
-                flat = avg_pool2d(flat, branch.pool.kernel, branch.pool.stride)
-            if branch.weighted is not None:
-                flat = self._weighted(branch.weighted.name, flat)
+            if wire.is_image and wire.port.pool is not None:
+                flat = avg_pool2d(flat, wire.port.pool.kernel, wire.port.pool.stride)
+            if wire.layer is not None:
+                flat = self._weighted(wire.layer.name, flat)
             part = flat.reshape(steps, n, *self.network.shapes[name])
             total = part if total is None else total + part
         assert total is not None
@@ -159,14 +160,14 @@ class Wiring:
 _PROBE = "probe"
 
 
-def _probe(network: Network, branch: Branch) -> Plan:
+def _probe(network: Network, wire: Wire) -> Plan:
     """One layer with weights as a network of its own, whose weighted input can be read."""
-    layer = branch.weighted
+    layer = wire.layer
     assert layer is not None
-    source = branch.pool.name if branch.pool is not None else branch.source
+    source = wire.port.pool.name if wire.port.pool is not None else wire.port.source
     layers: list[Layer] = []
     reads = INPUT
-    if branch.flatten:
+    if wire.port.flatten:
         layers.append(Flatten(name="flatten", inputs=(INPUT,)))
         reads = "flatten"
     weighted = _renamed(layer, reads)
@@ -181,7 +182,7 @@ def _probe(network: Network, branch: Branch) -> Plan:
             Linear(name="readout", inputs=("end",), weight=np.zeros((1, prod(shape))), bias=np.zeros(1)),
         ]
     return compile_network(
-        Network(name=layer.name, input=InputSpec(shape=_as_image(network.shapes[source])), layers=tuple(layers)),
+        Network(name=layer.name, input=InputSpec(shape=as_plane(network.shapes[source])), layers=tuple(layers)),
         fold=False,
     )
 
@@ -193,18 +194,23 @@ def _renamed(layer: Any, reads: str) -> Layer:
     return made
 
 
-def _as_image(shape: Shape) -> tuple[int, int, int]:
-    return (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)
+def _fan_out(wire: Wire) -> Counts:
+    """Existing synapses that a spike of each source position reaches, (H, W); behind a pool, over all windows."""
+    target = wire.cells if wire.layer is None else as_plane(wire.network.shapes[wire.layer.name])
+    reached = wire.fan_out(target, skip_zero=False)
+    if wire.port.pool:
+        reached = unpool(reached, wire.port.pool, wire.source)
+    return reached[:, :, 0]
 
 
-def _arriving(spikes: Spikes, branch: Branch, images: slice) -> Array:
+def _arriving(spikes: Spikes, wire: Wire, images: slice) -> Array:
     """Postsynaptic potentials (T, b, *shape), behind the pool; s theta, or c theta / cells of the window sum c."""
     s = spikes.s[:, images]
     theta = np.asarray(spikes.theta, dtype=np.float64)
-    if branch.pool is None:
+    if wire.port.pool is None:
         return s * theta
     T, n, *shape = s.shape
-    kernel, stride = branch.pool.kernel, branch.pool.stride
+    kernel, stride = wire.port.pool.kernel, wire.port.pool.stride
     sums = sum_pool2d(s.astype(np.int64).reshape(T * n, *shape), kernel, stride)
     return np.asarray(sums.astype(np.float64) * theta / prod(kernel)).reshape(T, n, *sums.shape[1:])
 

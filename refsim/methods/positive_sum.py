@@ -8,9 +8,9 @@ import numpy as np
 
 from refsim.errors import NetworkError, UsageError
 from refsim.methods.base import Array, Calibration, ConvertedNetwork, Method
-from refsim.methods.branches import Branch, branches_into
 from refsim.methods.fixed import neuron_like
-from refsim.model import INPUT, Conv2d, InputSpec, Linear, Network
+from refsim.model import Conv2d, InputSpec, Linear, Network
+from refsim.wiring import Wire, wires_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class PositiveSum(Method):
         thetas: dict[str, float] = {}
         change = {}
         for layer in network.spiking:
-            peaks = [_peak(network, branch, thetas) for branch in branches_into(network, layer)]
+            peaks = [_peak(network, wire, thetas) for wire in wires_of(network, layer, fold=False)[1]]
             theta = float(np.max(sum(peaks, np.zeros(()))))
             if not theta > 0:
                 raise NetworkError(f"layer '{layer.name}': no positive weights, so no neuron can ever fire")
@@ -45,17 +45,17 @@ class PositiveSum(Method):
         return ConvertedNetwork(network=network.with_neurons(change), origin="largest sums of positive weights")
 
 
-def _peak(network: Network, branch: Branch, thetas: dict[str, float]) -> Array:
-    """The largest current through this branch, (C,) or a scalar; a mean over a window is no larger than its parts."""
-    image = branch.source == INPUT
-    if branch.weighted is None:
-        return _range(network.input)[1] if image else np.array(thetas[branch.source])
-    weight = branch.weighted.effective_weight()
+def _peak(network: Network, wire: Wire, thetas: dict[str, float]) -> Array:
+    """The largest current through this wire, (C,) or a scalar; a mean over a window is no larger than its parts."""
+    image = wire.is_image
+    if wire.layer is None:
+        return _range(network.input)[1] if image else np.array(thetas[wire.port.source])
+    weight = wire.layer.effective_weight()
     weight = weight.reshape(len(weight), -1)
     if not image:
-        return np.asarray(np.maximum(weight, 0).sum(axis=1) * thetas[branch.source])
+        return np.asarray(np.maximum(weight, 0).sum(axis=1) * thetas[wire.port.source])
     # Each input lies between its channel's bounds; a tap in the padding reads 0.
-    low, high = (_by_tap(each, branch.weighted) for each in _range(network.input))
+    low, high = (_by_tap(each, wire.layer) for each in _range(network.input))
     return np.asarray(np.maximum(np.maximum(weight * low, weight * high), 0).sum(axis=1))
 
 

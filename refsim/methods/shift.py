@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from refsim.methods.base import Calibration, ConvertedNetwork
-from refsim.methods.branches import with_bias
+from refsim.methods.bias import with_bias
 from refsim.methods.fixed import Fixed
 from refsim.model import Network
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.methods.base import Array, Calibration, ConvertedNetwork, Method
-from refsim.methods.branches import with_bias
+from refsim.methods.bias import with_bias
 from refsim.methods.fixed import neuron_like
 from refsim.methods.layerwise import Currents, Spikes, Wiring, fire_steps, spread, start
 from refsim.model import Network, Neuron, Spiking

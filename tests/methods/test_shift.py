@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from refsim.errors import NetworkError, UsageError
-from refsim.methods.branches import with_bias
+from refsim.methods.bias import with_bias
 from refsim.methods.registry import find_method
 from refsim.model import Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
 from refsim.reference.network import simulate
