@@ -49,15 +49,15 @@ class Planes(NamedTuple):
 
 
 class Events(NamedTuple):
-    """Nonzero values of a population, listed by image, position and step; channels ascend within a list.
+    """Nonzero values of a population, listed by image, row, step and column; channels ascend within a list.
 
-    start : (B * H * W * T + 1,) int64; list (b, y, x, t) is channel[start[i]:start[i + 1]], i row-major
-    channel : int32, with `rows.STRIDE` entries of room behind the last
+    start : (B * H * T * W + 1,) int64; list (b, y, t, x) is entry[start[i]:start[i + 1]], i row-major
+    entry : int32, x * C + c, with `rows.STRIDE` entries of room behind the last
     amplitude : float, the postsynaptic potential (or, from an image or an ANN, the activation)
     """
 
     start: NDArray[np.int64]
-    channel: NDArray[np.int32]
+    entry: NDArray[np.int32]
     amplitude: NDArray[Any]
 
 

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.kernels.integer import IntegerNeurons
+from refsim.kernels.layout import Layout
 from refsim.kernels.recompute import Stored
 from refsim.kernels.synapse import Synapses
 from refsim.model import Layer, Neuron, Spiking
-from refsim.tables import Plane, Tiles, by_position, by_tile, identity_of, synapses_of
+from refsim.tables import Plane, by_position, by_tile, identity_of, synapses_of
 from refsim.wiring import Wire
 
 Array = NDArray[Any]
@@ -50,7 +51,7 @@ class Integers:
     stored: tuple[Stored, ...]
 
 
-def integers_of(layer: Layer, wires: list[Wire], shape: Plane, tiles: Tiles) -> Integers | str:
+def integers_of(layer: Layer, wires: list[Wire], shape: Plane, layout: Layout) -> Integers | str:
     """The population in whole numbers, or why it cannot be."""
     if not isinstance(layer, Spiking):
         return "the readout's logits are float64"
@@ -86,15 +87,15 @@ def integers_of(layer: Layer, wires: list[Wire], shape: Plane, tiles: Tiles) -> 
     for wire in wires:
         per_count = wire.in_units(theta, np.full(shape[0], 2.0**bits), whole)
         if wire.conv is None:
-            synapses.append(identity_of(per_count, tiles, wire.plane)._replace(ones=True))
+            synapses.append(identity_of(per_count, layout, wire.plane)._replace(ones=True))
         else:
             no_bias = np.zeros(shape[0], dtype=np.int32)
-            synapses.append(synapses_of(wire.conv, per_count, no_bias, tiles, wire.plane, ones=True))
+            synapses.append(synapses_of(wire.conv, per_count, no_bias, layout, wire.plane, ones=True))
     return Integers(
         bits=bits,
         synapses=tuple(synapses),
-        bias=by_tile(whole(bias / theta * 2.0**bits)[None], tiles, 0)[0],
-        neurons=exact_neurons(neuron, shape, tiles, bits),
+        bias=by_tile(whole(bias / theta * 2.0**bits)[None], layout, 0)[0],
+        neurons=exact_neurons(neuron, shape, layout, bits),
         stored=tuple(_stored(wire, float32) for wire in wires),
     )
 
@@ -126,16 +127,16 @@ def whole(units: Floats) -> NDArray[np.int32]:
     return np.rint(units).astype(np.int64).astype(np.int32)
 
 
-def exact_neurons(neuron: Neuron, shape: Plane, tiles: Tiles, bits: int) -> IntegerNeurons:
+def exact_neurons(neuron: Neuron, shape: Plane, layout: Layout, bits: int) -> IntegerNeurons:
     """The parameters of a population in units of theta / 2^bits; theta must not differ between positions."""
     theta, theta_neg, v0 = (
         by_position(value, shape, FLOAT64) for value in (neuron.theta, neuron.negative_threshold, neuron.v0)
     )
     theta_neg_units = np.maximum(np.rint(theta_neg / theta * 2.0**bits), -float(SILENT))
     return IntegerNeurons(
-        theta=by_tile(np.full(theta.shape, 2**bits, dtype=np.int64), tiles, SILENT),
-        theta_neg=by_tile(theta_neg_units.astype(np.int64), tiles, -SILENT),
-        v0=by_tile(np.rint(v0 / theta * 2.0**bits).astype(np.int64), tiles, 0),
+        theta=by_tile(np.full(theta.shape, 2**bits, dtype=np.int64), layout, SILENT),
+        theta_neg=by_tile(theta_neg_units.astype(np.int64), layout, -SILENT),
+        v0=by_tile(np.rint(v0 / theta * 2.0**bits).astype(np.int64), layout, 0),
         dual=neuron.dual,
         gross=neuron.gate == "gross",
         zero=neuron.reset == "zero",
@@ -152,6 +153,8 @@ def _stored(wire: Wire, float32: bool) -> Stored:
     n_out = 1 if conv is None else len(weight)
     return Stored(
         weight=np.require(weight, dtype, ["C", "W"]),
+        kernel=(1, 1) if conv is None else conv.weight.shape[2:],
+        stride=(1, 1) if conv is None else conv.stride,
         scale=np.ones(n_out) if conv is None or conv.scale is None else np.require(conv.scale, None, ["C", "W"]),
         bias=np.zeros(n_out) if conv is None else np.require(conv.bias, None, ["C", "W"]),
         worth=wire.worth(FLOAT64, unit=False),

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.errors import UsageError
+from refsim.kernels.layout import Layout
 from refsim.kernels.pairs import paired
 from refsim.kernels.quantised import WholeNeurons, round_currents
 from refsim.kernels.synapse import Synapses
 from refsim.model import Layer, Neuron, Spiking
-from refsim.tables import Plane, Tiles, by_position, by_tile, identity_of, synapses_of
+from refsim.tables import Plane, by_position, by_tile, identity_of, synapses_of
 from refsim.wiring import Wire
 
 Array = NDArray[Any]
@@ -92,7 +93,7 @@ class Quantised:
         return largest + T * (self.largest + image) <= LARGEST
 
 
-def quantise(layer: Layer, wires: list[Wire], shape: Plane, tiles: Tiles, mode: str) -> Quantised:
+def quantise(layer: Layer, wires: list[Wire], shape: Plane, layout: Layout, mode: str) -> Quantised:
     """A population or the readout with weights of the given mode.
 
     Raises
@@ -124,10 +125,10 @@ def quantise(layer: Layer, wires: list[Wire], shape: Plane, tiles: Tiles, mode: 
         roundings.append(rounding.result(layer.name if wire.layer is None else wire.layer.name))
         sums += np.array([np.abs(each.astype(np.int64)).sum() for each in weight]) * wire.port.cells
         if wire.conv is None:
-            table = identity_of(weight, tiles, wire.plane)
+            table = identity_of(weight, layout, wire.plane)
         else:
             bias += wire.conv.bias
-            table = synapses_of(wire.conv, weight, np.zeros(shape[0], dtype=dtype), tiles, wire.plane, ones=True)
+            table = synapses_of(wire.conv, weight, np.zeros(shape[0], dtype=dtype), layout, wire.plane, ones=True)
         tables[id(wire)] = table._replace(weight=paired(table.weight), ones=True)
     if sums.max() > LARGEST:
         raise UsageError(
@@ -141,23 +142,23 @@ def quantise(layer: Layer, wires: list[Wire], shape: Plane, tiles: Tiles, mode: 
         unit=unit,
         synapses=tuple(tables.get(id(wire)) for wire in wires),
         bias=whole_bias,
-        neurons=_neurons(layer.neuron, theta, bits, shape, tiles) if isinstance(layer, Spiking) else None,
+        neurons=_neurons(layer.neuron, theta, bits, shape, layout) if isinstance(layer, Spiking) else None,
         largest=int((sums + np.abs(whole_bias)).max()),
         roundings=tuple(roundings),
     )
 
 
-def steady_current(quantised: Quantised, image: Floats | None, tiles: Tiles) -> tuple[NDArray[np.int32], int]:
+def steady_current(quantised: Quantised, image: Floats | None, layout: Layout) -> tuple[NDArray[np.int32], int]:
     """The current that is the same at every step, bias and image, in units and by tile; and the image's largest.
 
     image : (B, H, W, C), the image's current in float64, or None if it drives others only
     """
     if image is None:
-        return by_tile(quantised.bias.astype(np.int32)[None], tiles, 0), 0
+        return by_tile(quantised.bias.astype(np.int32)[None], layout, 0), 0
     current = image.reshape(-1, image.shape[3])
     total = np.empty(current.shape, dtype=np.int32)
     most = round_currents(current, quantised.unit, quantised.bias.astype(np.float64), float(LARGEST), total)
-    return by_tile(total, tiles, 0), int(most)
+    return by_tile(total, layout, 0), int(most)
 
 
 def bits_of(largest: Floats, limit: int) -> Counts:
@@ -185,7 +186,7 @@ def _saturated(values: Floats) -> Counts:
     return np.asarray(np.clip(np.rint(values), -LARGEST, LARGEST), dtype=np.int64)
 
 
-def _neurons(neuron: Neuron, theta: Floats, bits: Counts, shape: Plane, tiles: Tiles) -> WholeNeurons:
+def _neurons(neuron: Neuron, theta: Floats, bits: Counts, shape: Plane, layout: Layout) -> WholeNeurons:
     theta_units, theta_neg, v0 = (
         _saturated(by_position(value, shape, FLOAT64) / theta * 2.0**bits)
         for value in (neuron.theta, neuron.negative_threshold, neuron.v0)
@@ -193,9 +194,9 @@ def _neurons(neuron: Neuron, theta: Floats, bits: Counts, shape: Plane, tiles: T
     # theta_neg = 0 would fire +1, -1, +1, ... for ever at v = 0 without any input.
     theta_neg = np.minimum(theta_neg, -1)
     return WholeNeurons(
-        theta=by_tile(theta_units.astype(np.int32), tiles, 1),
-        theta_neg=by_tile(theta_neg.astype(np.int32), tiles, -1),
-        v0=by_tile(v0.astype(np.int32), tiles, 0),
+        theta=by_tile(theta_units.astype(np.int32), layout, 1),
+        theta_neg=by_tile(theta_neg.astype(np.int32), layout, -1),
+        v0=by_tile(v0.astype(np.int32), layout, 0),
         dual=neuron.dual,
         gross=neuron.gate == "gross",
         zero=neuron.reset == "zero",

@@ -17,12 +17,13 @@ from refsim.errors import UsageError
 from refsim.exact import Integers, integers_of
 from refsim.fanout import unpool
 from refsim.fixed_point import WEIGHTS, Quantised, quantise
+from refsim.kernels.layout import Layout
 from refsim.kernels.neuron import Neurons
 from refsim.kernels.synapse import Synapses
 from refsim.model import Activation, Conv2d, Layer, Linear, Network, Shape, Spiking
 from refsim.ports import Port
-from refsim.tables import Plane, Tiles, by_position, identity_of, neurons_of, synapses_of
-from refsim.wiring import Wire, as_plane, tiles_of, wires_of
+from refsim.tables import Plane, by_position, identity_of, neurons_of, synapses_of
+from refsim.wiring import Wire, as_plane, layout_of, wires_of
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -75,7 +76,7 @@ class Population:
     """Neurons (or the readout, which has none) and the projections into them.
 
     shape, layer_shape : (C, H, W), where a vector is (N, 1, 1); and as the network has it
-    tiles : (n_tiles, 2) int64, first channel and width of the channels computed together
+    layout : which neurons are computed together
     neurons, integers, quantised
         Parameters for floats, for `exact`, for whole numbers of 8 or 16 bits; one of them, and for the readout in
         floats none.
@@ -86,7 +87,7 @@ class Population:
     name: str
     shape: Plane
     layer_shape: Shape
-    tiles: NDArray[np.int64]
+    layout: Layout
     projections: tuple[Projection, ...]
     neurons: Neurons | None
     integers: Integers | None
@@ -182,10 +183,10 @@ class _Compiler:
     def population(self, layer: Layer) -> Population:
         adder, wires = wires_of(self.network, layer, self.fold)
         shape = as_plane(self.network.shapes[layer.name])
-        tiles = tiles_of(shape[0], wires)
-        exact = integers_of(layer, wires, shape, tiles) if self.mode == "exact" else ""
+        layout = layout_of(shape, wires)
+        exact = integers_of(layer, wires, shape, layout) if self.mode == "exact" else ""
         reason, integers = (exact, None) if isinstance(exact, str) else ("", exact)
-        quantised = quantise(layer, wires, shape, tiles, self.mode) if self.mode in WEIGHTS else None
+        quantised = quantise(layer, wires, shape, layout, self.mode) if self.mode in WEIGHTS else None
         tables: tuple[Synapses | None, ...] = (None,) * len(wires)
         if integers is not None or quantised is not None:
             tables = (integers or quantised).synapses  # type: ignore[union-attr]
@@ -193,9 +194,11 @@ class _Compiler:
             name=layer.name,
             shape=shape,
             layer_shape=self.network.shapes[layer.name],
-            tiles=tiles,
-            projections=tuple(self._projection(wire, adder, shape, tiles, table) for wire, table in zip(wires, tables)),
-            neurons=neurons_of(layer.neuron, shape, tiles, self.dtype)
+            layout=layout,
+            projections=tuple(
+                self._projection(wire, adder, shape, layout, table) for wire, table in zip(wires, tables)
+            ),
+            neurons=neurons_of(layer.neuron, shape, layout, self.dtype)
             if isinstance(layer, Spiking) and integers is None and quantised is None
             else None,
             integers=integers,
@@ -205,15 +208,17 @@ class _Compiler:
             reason=reason,
         )
 
-    def _projection(self, wire: Wire, adder: str, target: Plane, tiles: Tiles, synapses: Synapses | None) -> Projection:
+    def _projection(
+        self, wire: Wire, adder: str, target: Plane, layout: Layout, synapses: Synapses | None
+    ) -> Projection:
         port, conv, plane = wire.port, wire.conv, wire.plane
         if synapses is None:
             if conv is None:
-                synapses = identity_of(np.ones(plane[0], dtype=self.dtype), tiles, plane)
+                synapses = identity_of(np.ones(plane[0], dtype=self.dtype), layout, plane)
             else:
                 ones = port.unit and not wire.fires_negative
                 bias = conv.bias.astype(self.dtype)
-                synapses = synapses_of(conv, wire.effective(self.dtype), bias, tiles, plane, ones)
+                synapses = synapses_of(conv, wire.effective(self.dtype), bias, layout, plane, ones)
         fan_out = wire.fan_out(target, self.skip_zero)
         fan_out_spike, windows = fan_out, None
         if port.pool:

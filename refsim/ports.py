@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from refsim.events import WORD, Events, Planes, SpikeTrain
 from refsim.kernels.lists import count_digits, count_values, list_classes, list_numbers, list_values
-from refsim.kernels.planes import count_ops, flatten_mask, sum_windows
+from refsim.kernels.planes import count_numbers, count_ops, flatten_mask, sum_windows
 from refsim.kernels.rows import STRIDE
 from refsim.model import AvgPool2d
-from refsim.synops import SynapticOps
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -67,25 +66,25 @@ def flattened(planes: Planes, n_channels: int) -> Planes:
     return Planes(np.stack([flat(mask) for mask in planes.magnitude]), flat(planes.negative))
 
 
-def amplitudes_of(planes: Planes, worth: Array, cells: int, ones: bool) -> Events:
+def amplitudes_of(planes: Planes, n_channels: int, worth: Array, cells: int, ones: bool) -> Events:
     """List what arrives as postsynaptic potentials; `ones`: they are all 1, and left out."""
     _, *positions = planes.magnitude.shape[:-1]
     start = np.zeros(prod(positions) + 1, dtype=np.int64)
     count_values(planes.magnitude, start)
     room = int(start[-1]) + STRIDE
     events = Events(start, np.empty(room, dtype=np.int32), np.empty(0 if ones else room, dtype=worth.dtype))
-    list_values(*planes, worth, cells, events.channel, events.amplitude)
+    list_values(*planes, n_channels, worth, cells, events.entry, events.amplitude)
     return events
 
 
-def classes_of(planes: Planes) -> Events:
+def classes_of(planes: Planes, n_channels: int) -> Events:
     """List what arrives digit by digit, for sums of integers (`lists.list_classes`)."""
     n_planes, *positions = planes.magnitude.shape[:-1]
     classes = n_planes * (2 if len(planes.negative) else 1)
     start = np.zeros(prod(positions) * classes + 1, dtype=np.int64)
-    channel = np.empty(count_digits(planes.magnitude) + STRIDE, dtype=np.int32)
-    list_classes(*planes, start, channel)
-    return Events(start, channel, channel)
+    entry = np.empty(count_digits(planes.magnitude) + STRIDE, dtype=np.int32)
+    list_classes(*planes, n_channels, start, entry)
+    return Events(start, entry, entry)
 
 
 def numbers_of(values: Array, port: Port) -> Events:
@@ -105,8 +104,8 @@ def sized_windows_of(train: SpikeTrain, port: Port, theta: Array, n_channels: in
     values = values.reshape(T, n_images, *values.shape[1:])
     if port.flatten:
         values = np.moveaxis(values, 4, 2).reshape(T, n_images, 1, 1, -1)
-    by_position = np.ascontiguousarray(np.moveaxis(values, 0, 3))
-    return _listed(by_position.reshape(n_images, values.shape[2], values.shape[3] * T, -1))
+    by_row = np.ascontiguousarray(np.moveaxis(values, 0, 2))
+    return _listed(by_row.reshape(n_images, -1, *by_row.shape[3:]))
 
 
 def _listed(values: Array) -> Events:
@@ -133,20 +132,19 @@ def pooled(values: Array, pool: AvgPool2d | None) -> Array:
     return np.asarray(total / values.dtype.type(prod(pool.kernel)))
 
 
-def synaptic_ops(
-    train: SpikeTrain, planes: Planes, fan_out: Counts, fan_out_spike: Counts, windows: Counts | None
-) -> SynapticOps:
-    """Count what arrived (semantics 7); the arrays as in `plan.Projection`, the planes not flattened."""
-    unit = weigh(planes_of(train, None), fan_out_spike)
-    event, pool_in = unit, np.zeros_like(unit[0])
-    if windows is not None:
-        event, pool_in = weigh(planes, fan_out), weigh(planes_of(train, None), windows).sum(axis=0)
-    return SynapticOps(unit_pos=unit[0], unit_neg=unit[1], event_pos=event[0], event_neg=event[1], pool_in=pool_in)
+def counted(planes: Planes) -> Counts:
+    """How many numbers are positive, and negative (if any can be), at each position and step, (1 or 2, B, H, W, T)."""
+    counts = np.zeros((2 if len(planes.negative) else 1, *planes.magnitude.shape[1:-1]), dtype=np.int32)
+    count_numbers(*planes, counts)
+    return counts
 
 
-def weigh(planes: Planes, fan_out: Counts) -> Counts:
-    """How many numbers are positive, and negative, each counted with its position's fan-out: (2, T, B) int64."""
+def weigh(planes: Planes, counts: Counts, fan_out: Counts) -> Counts:
+    """How many numbers are positive, and negative, each counted with its fan-out (H, W, 1 or C): (2, T, B) int64."""
     _, n_images, _, _, T, _ = planes.magnitude.shape
     ops = np.zeros((2, n_images, T), dtype=np.int64)
-    count_ops(*planes, fan_out, ops)
+    if fan_out.shape[2] == 1:
+        np.einsum("sbyxt,yx->sbt", counts, fan_out[:, :, 0], out=ops[: len(counts)])
+    else:
+        count_ops(*planes, fan_out, ops)
     return np.moveaxis(ops, 1, 2)

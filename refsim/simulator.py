@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.errors import NetworkError, UsageError
-from refsim.events import SpikeTrain
 from refsim.kernels.population import room_for, run_currents
 from refsim.model import INPUT, Shape
 from refsim.plan import Plan, Population, Projection
-from refsim.ports import numbers_of, planes_of, pooled, weigh
+from refsim.ports import numbers_of, pooled
 from refsim.sources import Sources
 from refsim.stages import MAX_STEPS, check_finite, run_population, run_readout
 from refsim.synops import SynapticOps
@@ -114,8 +113,7 @@ def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trac
         if population is plan.populations[-1]:
             logits = run_readout(population, sources, plan.dtype)
         else:
-            train, populations[population.name] = _run_population(population, sources, plan.dtype, record)
-            sources.trains[population.name] = train
+            populations[population.name] = _run_population(population, sources, plan.dtype, record)
         sources.forget(plan.finished_after(index))
     return Trace(logits=logits, populations=populations, ops=ops, nonzero_macs=nonzero_macs)
 
@@ -142,7 +140,7 @@ def forward(plan: Plan, x: Array, record: bool = False) -> Activations:
         events = tuple(numbers_of(values[each.port.source], each.port) for each in population.projections)
         c, h, w = population.shape
         z = np.zeros((len(x), h, w, 1, c), dtype=plan.dtype)
-        run_currents(population.tiles, synapses, events, room_for(synapses, events, 1, plan.dtype), z)
+        run_currents(population.layout, synapses, events, room_for(synapses, events, 1, plan.dtype), z)
         if population.neurons is not None:
             values[population.name] = a = _activate(z[:, :, :, 0], population, plan.dtype)
             if record:
@@ -156,16 +154,16 @@ def forward(plan: Plan, x: Array, record: bool = False) -> Activations:
 
 def _run_population(
     population: Population, sources: Sources, dtype: np.dtype[Any], record: Collection[str]
-) -> tuple[SpikeTrain, PopulationTrace]:
-    c, h, w = population.shape
+) -> PopulationTrace:
     done = run_population(population, sources, dtype, with_potentials=bool({"v", "current"} & set(record)))
-    n_spikes = weigh(planes_of(done.train, None), np.ones((h, w, 1), dtype=np.int64))
+    sources.trains[population.name] = done.train
+    n_pos, n_neg = sources.n_spikes(population.name)
     shape = population.layer_shape
     wanted = {"spikes", "n"} & set(record)
-    spikes = done.train.dense(c).reshape(sources.T, len(sources.image), *shape) if wanted else None
-    return done.train, PopulationTrace(
-        n_pos=n_spikes[0],
-        n_neg=n_spikes[1],
+    spikes = done.train.dense(population.shape[0]).reshape(sources.T, len(sources.image), *shape) if wanted else None
+    return PopulationTrace(
+        n_pos=n_pos,
+        n_neg=n_neg,
         reached=done.reached.T,
         recomputed=done.recomputed.T,
         margin=done.margin,

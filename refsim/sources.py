@@ -17,11 +17,12 @@ from refsim.ports import (
     Port,
     amplitudes_of,
     classes_of,
+    counted,
     flattened,
     numbers_of,
     planes_of,
     sized_windows_of,
-    synaptic_ops,
+    weigh,
 )
 from refsim.synops import SynapticOps
 
@@ -58,18 +59,30 @@ class Sources:
         self.image, self.T = image, T
         self.trains: dict[str, SpikeTrain] = {}
         self._planes: dict[tuple[str, AvgPool2d | None, bool], Planes] = {}
+        self._counts: dict[tuple[str, AvgPool2d | None], Counts] = {}
         self._events: dict[tuple[Port, str], Events] = {}
 
     def planes(self, projection: Projection, flat: bool) -> Planes:
         """The numbers of spikes that arrive, perhaps flattened."""
         port = projection.port
-        key = (port.source, port.pool, flat)
+        if not flat:
+            return self._numbers(port.source, port.pool)
+        key = (port.source, port.pool, True)
         if key not in self._planes:
-            if flat:
-                self._planes[key] = flattened(self.planes(projection, flat=False), projection.cells[0])
-            else:
-                self._planes[key] = planes_of(self.trains[port.source], port.pool)
+            self._planes[key] = flattened(self.planes(projection, flat=False), projection.cells[0])
         return self._planes[key]
+
+    def _numbers(self, source: str, pool: AvgPool2d | None) -> Planes:
+        key = (source, pool, False)
+        if key not in self._planes:
+            self._planes[key] = planes_of(self.trains[source], pool)
+        return self._planes[key]
+
+    def _counted(self, source: str, pool: AvgPool2d | None) -> Counts:
+        key = (source, pool)
+        if key not in self._counts:
+            self._counts[key] = counted(self._numbers(source, pool))
+        return self._counts[key]
 
     def amplitudes(self, projections: Iterable[Projection]) -> tuple[tuple[Synapses, ...], tuple[Events, ...]]:
         """Synapses and events of the projections, as the float kernels take them."""
@@ -92,7 +105,11 @@ class Sources:
             return sized_windows_of(train, port, projection.theta, projection.cells[0])
         assert projection.worth is not None
         return amplitudes_of(
-            self.planes(projection, port.flatten), projection.worth, port.cells, projection.synapses.ones
+            self.planes(projection, port.flatten),
+            _channels(projection),
+            projection.worth,
+            port.cells,
+            projection.synapses.ones,
         )
 
     def classes(self, projections: Iterable[Projection], synapses: Iterable[Synapses]) -> Classes:
@@ -101,7 +118,7 @@ class Sources:
         planes = tuple(self.planes(each, each.port.flatten) for each in chosen)
         for each, numbers in zip(chosen, planes):
             if (each.port, "classes") not in self._events:
-                self._events[each.port, "classes"] = classes_of(numbers)
+                self._events[each.port, "classes"] = classes_of(numbers, _channels(each))
         signed = np.array([len(each.negative) > 0 for each in planes], dtype=bool)
         n_planes = np.array([len(each.magnitude) for each in planes], dtype=np.int64)
         return Classes(
@@ -115,14 +132,32 @@ class Sources:
             signed=signed,
         )
 
+    def n_spikes(self, source: str) -> Counts:
+        """Positive and negative spikes of a population, (2, T, B)."""
+        counts = self._counted(source, None)
+        return weigh(self._numbers(source, None), counts, np.ones((*counts.shape[2:4], 1), dtype=np.int64))
+
     def count(self, projection: Projection) -> SynapticOps:
-        """Synaptic operations of a projection."""
-        planes = self.planes(projection, flat=False)
-        train = self.trains[projection.port.source]
-        return synaptic_ops(train, planes, projection.fan_out, projection.fan_out_spike, projection.windows)
+        """Synaptic operations of a projection (semantics 7)."""
+        port = projection.port
+        spikes, n_spikes = self._numbers(port.source, None), self._counted(port.source, None)
+        unit = event = weigh(spikes, n_spikes, projection.fan_out_spike)
+        pool_in = np.zeros_like(unit[0])
+        if projection.windows is not None:
+            event = weigh(
+                self._numbers(port.source, port.pool), self._counted(port.source, port.pool), projection.fan_out
+            )
+            pool_in = weigh(spikes, n_spikes, projection.windows).sum(axis=0)
+        return SynapticOps(unit_pos=unit[0], unit_neg=unit[1], event_pos=event[0], event_neg=event[1], pool_in=pool_in)
 
     def forget(self, finished: set[str]) -> None:
         """Drop sources that nobody reads any more."""
         self.trains = {source: train for source, train in self.trains.items() if source not in finished}
         self._planes = {key: planes for key, planes in self._planes.items() if key[0] not in finished}
+        self._counts = {key: counts for key, counts in self._counts.items() if key[0] not in finished}
         self._events = {key: events for key, events in self._events.items() if key[0].source not in finished}
+
+
+def _channels(projection: Projection) -> int:
+    """Channels of the plane that the weights see."""
+    return projection.synapses.source_channels

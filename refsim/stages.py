@@ -72,15 +72,15 @@ def run_population(population: Population, sources: Sources, dtype: np.dtype[Any
         return _run_quantised(population, population.quantised, sources, done)
     if population.integers is not None:
         return done._replace(margin=_run_integers(population, population.integers, sources, done))
-    gaps = np.full((2, len(population.tiles), TILE), np.inf, dtype=dtype)
+    gaps = np.full((2, len(population.layout.tiles), TILE), np.inf, dtype=dtype)
     synapses, events = sources.amplitudes(population.projections)
     room = room_for(synapses, events, sources.T, dtype)
     finite = run_spiking(
-        population.tiles, synapses, events, population.neurons, room, *done.train, done.recorded, gaps, done.reached
+        population.layout, synapses, events, population.neurons, room, *done.train, done.recorded, gaps, done.reached
     )
     if not finite:
         fail_overflow(population.name)
-    return done._replace(margin=_least(gaps, population.tiles))
+    return done._replace(margin=_least(gaps, population.layout.tiles))
 
 
 def run_readout(population: Population, sources: Sources, dtype: np.dtype[Any]) -> Array:
@@ -90,14 +90,14 @@ def run_readout(population: Population, sources: Sources, dtype: np.dtype[Any]) 
     if quantised is None:
         logits = np.zeros(shape, dtype=dtype)
         synapses, events = sources.amplitudes(population.projections)
-        run_currents(population.tiles, synapses, events, room_for(synapses, events, sources.T, dtype), logits)
+        run_currents(population.layout, synapses, events, room_for(synapses, events, sources.T, dtype), logits)
         check_finite(population.name, logits)
     else:
         whole = np.zeros(shape, dtype=np.int64)
         steady, _ = _steady(population, quantised, sources)
         classes = _classes(population, quantised, sources)
         run_whole_currents(
-            population.tiles, classes.synapses, classes.events, classes.n_planes, classes.signed, steady,
+            population.layout, classes.synapses, classes.events, classes.n_planes, classes.signed, steady,
             (classes.room(sources.T), np.empty(TILE, np.int64)), whole,
         )  # fmt: skip
         logits = whole * quantised.unit
@@ -111,14 +111,14 @@ def _run_integers(population: Population, integers: Integers, sources: Sources, 
         each._replace(magnitude=one.magnitude, negative=one.negative)
         for each, one in zip(integers.stored, classes.planes)
     )
-    gaps = np.full((2, len(population.tiles), TILE), FAR, dtype=np.int64)
+    gaps = np.full((2, len(population.layout.tiles), TILE), FAR, dtype=np.int64)
     asked = np.full(2, np.inf)
     run_integers(
-        population.tiles, classes.synapses, classes.events, classes.n_planes, classes.signed, integers.bias,
+        population.layout, classes.synapses, classes.events, classes.n_planes, classes.signed, integers.bias,
         integers.neurons, stored, classes.room(sources.T), Memory.of(classes.synapses, sources.T), done.train, gaps,
         asked, done.reached, done.recomputed,
     )  # fmt: skip
-    decided = _least(gaps, population.tiles)
+    decided = _least(gaps, population.layout.tiles)
     decided = np.where(decided >= FAR // 2, np.inf, decided / 2.0**integers.bits)
     return np.asarray(np.minimum(decided, asked))
 
@@ -131,7 +131,7 @@ def _run_quantised(population: Population, quantised: Quantised, sources: Source
     dtype = np.dtype(np.int32 if quantised.fits_32_bits(sources.T, largest) else np.int64)
     whole = np.zeros(done.recorded.shape, dtype=np.int64)
     run_quantised(
-        population.tiles, classes.synapses, classes.events, classes.n_planes, classes.signed, steady,
+        population.layout, classes.synapses, classes.events, classes.n_planes, classes.signed, steady,
         any(each.port.source == INPUT for each in population.projections),
         neurons._replace(**{key: getattr(neurons, key).astype(dtype) for key in ("theta", "theta_neg", "v0")}),
         (classes.room(sources.T), np.empty(TILE, dtype)), done.train, whole, done.reached,
@@ -143,13 +143,13 @@ def _steady(population: Population, quantised: Quantised, sources: Sources) -> t
     """The current of bias and image, in units, and the largest of the image."""
     from_image = [each for each in population.projections if each.port.source == INPUT]
     if not from_image:
-        return steady_current(quantised, None, population.tiles)
+        return steady_current(quantised, None, population.layout)
     c, h, w = population.shape
     current = np.zeros((len(sources.image), h, w, 1, c))
     synapses, events = sources.amplitudes(from_image)
-    run_currents(population.tiles, synapses, events, room_for(synapses, events, 1, current.dtype), current)
+    run_currents(population.layout, synapses, events, room_for(synapses, events, 1, current.dtype), current)
     check_finite(population.name, current)
-    return steady_current(quantised, current[:, :, :, 0], population.tiles)
+    return steady_current(quantised, current[:, :, :, 0], population.layout)
 
 
 def _classes(population: Population, quantised: Quantised, sources: Sources) -> Classes:
@@ -158,7 +158,7 @@ def _classes(population: Population, quantised: Quantised, sources: Sources) -> 
     if chosen:
         return sources.classes(*zip(*chosen))
     c, h, w = population.shape
-    nobody = identity_of(np.zeros(c, quantised.dtype), population.tiles, (c, h, w))
+    nobody = identity_of(np.zeros(c, quantised.dtype), population.layout, (c, h, w))
     nothing = np.zeros(STRIDE, dtype=np.int32)
     return Classes(
         synapses=(nobody._replace(n_steps=0, constant=False, ones=True),),

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.kernels.lanes import TILE
+from refsim.kernels.layout import Layout
 from refsim.kernels.neuron import Neurons
 from refsim.kernels.synapse import Synapses
 from refsim.model import Conv2d, Linear, Neuron
 
 Array = NDArray[Any]
 Plane = tuple[int, int, int]
-Tiles = NDArray[np.int64]
 
 
 def as_conv(layer: Conv2d | Linear) -> Conv2d:
@@ -39,23 +39,30 @@ def folded(effective: Array, theta: Array, groups: int) -> Array:
     return np.asarray(by_group * theta.reshape(groups, 1, c_group, 1, 1)).reshape(effective.shape)
 
 
-def synapses_of(conv: Conv2d, weight: Array, bias: Array, tiles: Tiles, plane: Plane, ones: bool) -> Synapses:
+def synapses_of(conv: Conv2d, weight: Array, bias: Array, layout: Layout, plane: Plane, ones: bool) -> Synapses:
     """A projection with weights (C_out, C_in / groups, kH, kW): rows by kernel position, then channel."""
     c_out, c_group, k_h, k_w = weight.shape
-    rows = weight.transpose(2, 3, 1, 0).reshape(k_h * k_w * c_group, c_out)
-    table = aligned_zeros((len(tiles), len(rows), TILE), weight.dtype)
-    for index, (first, width) in enumerate(tiles):
-        table[index, :, :width] = rows[:, first : first + width]
+    step = conv.stride[1]
+    k_wide = k_w + (layout.columns - 1) * step
+    table = aligned_zeros((len(layout.tiles), k_h * k_wide * c_group, TILE), weight.dtype)
+    by_tap = table.reshape(len(table), k_h, k_wide, c_group, TILE)
+    for index, (first, lanes) in enumerate(layout.tiles):
+        n = lanes // layout.columns
+        part = weight[first : first + n].transpose(2, 3, 1, 0)
+        for column in range(layout.columns):
+            by_tap[index, :, column * step : column * step + k_w, :, column * n : (column + 1) * n] = part
     return Synapses(
         weight=table,
-        bias=by_tile(bias[None], tiles, 0)[0],
-        first_channel=tiles[:, 0] // (c_out // conv.groups) * c_group,
-        kernel=(k_h, k_w),
-        stride=conv.stride,
+        bias=by_tile(bias[None], layout, 0)[0],
+        reach=reach_of(layout, k_h, k_w, step),
+        first_channel=layout.tiles[:, 0] // (c_out // conv.groups) * c_group,
+        kernel=(k_h, k_wide),
+        stride=(conv.stride[0], step * layout.columns),
         padding=conv.padding,
         dilation=conv.dilation,
         plane=plane[1:],
         channels=c_group,
+        source_channels=plane[0],
         n_steps=1,
         constant=True,
         grouped=conv.groups > 1,
@@ -64,39 +71,54 @@ def synapses_of(conv: Conv2d, weight: Array, bias: Array, tiles: Tiles, plane: P
     )
 
 
-def identity_of(worth: Array, tiles: Tiles, plane: Plane) -> Synapses:
+def reach_of(layout: Layout, k_h: int, k_w: int, step: int) -> NDArray[np.uint64]:
+    """The lanes that hear each position of a kernel made wide enough for all columns of a cell; as in `Synapses`."""
+    if layout.columns == 1:
+        return np.array([~np.uint64(0)])
+    n = int(layout.tiles[0, 1]) // layout.columns
+    reach = np.zeros((k_h, k_w + (layout.columns - 1) * step), dtype=np.uint64)
+    for column in range(layout.columns):
+        reach[:, column * step : column * step + k_w] |= np.uint64(((1 << n) - 1) << column * n)
+    return reach.reshape(-1)
+
+
+def identity_of(worth: Array, layout: Layout, plane: Plane) -> Synapses:
     """A projection without weights: each channel adds `worth` (C,) times its own value, as a diagonal table."""
-    table = aligned_zeros((len(tiles), TILE, TILE), worth.dtype)
-    for index, (first, width) in enumerate(tiles):
-        table[index, np.arange(width), np.arange(width)] = worth[first : first + width]
+    columns = layout.columns
+    table = aligned_zeros((len(layout.tiles), TILE, TILE), worth.dtype)
+    for index, (first, lanes) in enumerate(layout.tiles):
+        values = np.tile(worth[first : first + lanes // columns], columns)
+        table[index, np.arange(lanes), np.arange(lanes)] = values
     return Synapses(
         weight=table,
-        bias=np.zeros((len(tiles), TILE), dtype=worth.dtype),
-        first_channel=tiles[:, 0].copy(),
-        kernel=(1, 1),
-        stride=(1, 1),
+        bias=np.zeros((len(layout.tiles), TILE), dtype=worth.dtype),
+        reach=reach_of(layout, 1, 1, 1),
+        first_channel=layout.tiles[:, 0].copy(),
+        kernel=(1, columns),
+        stride=(1, columns),
         padding=(0, 0),
         dilation=(1, 1),
         plane=plane[1:],
-        channels=TILE,
+        channels=TILE if columns == 1 else len(worth),
+        source_channels=plane[0],
         n_steps=1,
         constant=True,
-        grouped=True,
+        grouped=len(layout.tiles) > 1,
         ones=False,
         identity=True,
     )
 
 
-def neurons_of(neuron: Neuron, shape: Plane, tiles: Tiles, dtype: np.dtype[Any]) -> Neurons:
+def neurons_of(neuron: Neuron, shape: Plane, layout: Layout, dtype: np.dtype[Any]) -> Neurons:
     """The parameters of a population in a float type."""
     theta, theta_neg, v0 = (
         by_position(value, shape, dtype) for value in (neuron.theta, neuron.negative_threshold, neuron.v0)
     )
     return Neurons(
-        theta=by_tile(theta, tiles, np.inf),
-        per_theta=by_tile((1 / theta).astype(dtype), tiles, 1),
-        theta_neg=by_tile(theta_neg, tiles, -np.inf),
-        v0=by_tile(v0, tiles, 0),
+        theta=by_tile(theta, layout, np.inf),
+        per_theta=by_tile((1 / theta).astype(dtype), layout, 1),
+        theta_neg=by_tile(theta_neg, layout, -np.inf),
+        v0=by_tile(v0, layout, 0),
         leak=dtype.type(neuron.leak),
         dual=neuron.dual,
         gross=neuron.gate == "gross",
@@ -111,12 +133,14 @@ def by_position(value: Array, shape: Plane, dtype: np.dtype[Any]) -> Array:
     return np.ascontiguousarray(np.broadcast_to(value.reshape(1, -1), (1, shape[0])).astype(dtype))
 
 
-def by_tile(values: Array, tiles: Tiles, rest: float) -> Array:
-    """(n, C) to (n, n_tiles, TILE), with `rest` in lanes beyond a tile's width."""
-    spread = aligned_zeros((len(values), len(tiles), TILE), values.dtype)
+def by_tile(values: Array, layout: Layout, rest: float) -> Array:
+    """(n, C) to (n / columns, n_tiles, TILE), with `rest` in lanes that are no neurons; n = 1 is shared and stays 1."""
+    columns = layout.columns
+    values = np.tile(values, columns) if len(values) == 1 else values.reshape(-1, columns * values.shape[1])
+    spread = aligned_zeros((len(values), len(layout.tiles), TILE), values.dtype)
     spread[:] = rest
-    for index, (first, width) in enumerate(tiles):
-        spread[:, index, :width] = values[:, first : first + width]
+    for index, (first, lanes) in enumerate(layout.tiles):
+        spread[:, index, :lanes] = values[:, first : first + lanes]
     return spread
 
 

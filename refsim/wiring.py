@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from refsim.events import WORD
 from refsim.fanout import fan_out_of
 from refsim.kernels.lanes import TILE
+from refsim.kernels.layout import Layout
 from refsim.model import INPUT, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Spiking
 from refsim.ports import Port
-from refsim.tables import Plane, Tiles, as_conv, by_position, folded
+from refsim.tables import Plane, as_conv, by_position, folded
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -175,14 +176,22 @@ def _trace(network: Network, head: str, fold: bool) -> Wire:
     return Wire(network=network, port=port, layer=weighted)
 
 
-def tiles_of(n_channels: int, wires: list[Wire]) -> Tiles:
-    """Cut channels at multiples of TILE and of a mask word, and at the groups of every projection."""
+def layout_of(shape: Plane, wires: list[Wire]) -> Layout:
+    """Cut channels at multiples of TILE and of a mask word, and at the groups of every projection.
+
+    Few channels are not cut, but share a tile with those of the next columns, as many as divide a row; unless a
+    projection has groups or dilation.
+    """
+    n_channels, height, width = shape
     cuts = set(range(0, n_channels, min(TILE, WORD)))
+    most = min(min(TILE, WORD) // n_channels, width)
     for wire in wires:
         if wire.conv is not None:
             cuts |= set(range(0, n_channels, n_channels // wire.conv.groups))
-    edges = np.array([*sorted(cuts), n_channels], dtype=np.int64)
-    return np.stack([edges[:-1], np.diff(edges)], axis=1)
+            if wire.conv.groups > 1 or wire.conv.dilation[1] > 1:
+                most = 1
+    columns = max(n for n in range(1, max(most, 1) + 1) if width % n == 0)
+    return Layout.of([*sorted(cuts), n_channels], columns, height, width)
 
 
 def _along(parameter: Array, values: Array) -> Array:

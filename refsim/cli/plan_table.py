@@ -42,7 +42,7 @@ def _projection(population: Population, projection: Projection) -> dict[str, Any
         "mode": population.mode,
         "bits": _bits(population),
         "reason": population.reason,
-        "tiles": len(population.tiles),
+        "tiles": len(population.layout.tiles),
         "tile": TILE,
         "rows": projection.synapses.weight.shape[1],
         "dtype": projection.synapses.weight.dtype.name,

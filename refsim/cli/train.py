@@ -52,6 +52,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--select", type=click.Choice(["last", "ann", "snn"]), help="Epoch to keep [default: nq snn, else last].")
 @click.option("-T", "--T", "T", type=click.IntRange(1), default=4, help="Time steps at which the SNN is watched.")
 @click.option("--watch", "n_watched", type=click.IntRange(1), default=1000, help="Images the SNN is watched on.")
+@click.option("--tau", type=click.IntRange(1), help="Time steps after which nq measures its noise [default: L].")
 @click.option("--seed", type=int, default=1)
 @click.option("--init", type=FILE, help="Checkpoint to start from.")
 @click.option("--init-readout", is_flag=True, help="Take the readout from --init too (same classes).")
@@ -109,6 +110,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     options["init"] = str(options["init"] or "")
+    options["tau"] = options["tau"] or 0
     options["select"] = options["select"] or ("snn" if options["activation"] == "nq" else "last")
     recipe = Recipe(**options)
     if size is None and recipe.data == "fashion-mnist" and recipe.arch != "small":

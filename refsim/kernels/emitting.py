@@ -1,4 +1,4 @@
-"""A loop in LLVM whose running values stay in registers: what Numba's own loops do not promise of lanes."""
+"""Pieces of LLVM code; above all a loop whose running values stay in registers: of lanes, Numba's promise no such thing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
+from numba.core import config
+from numba.core.codegen import get_host_cpu_features
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 
@@ -63,3 +65,9 @@ def lanes_of(builder: Any, value: Any, first: int, count: int) -> Any:
     return builder.shuffle_vector(
         value, value, ir.Constant(ir.VectorType(I32, count), [first + k for k in range(count)])
     )
+
+
+def vector_bytes() -> int:
+    """Bytes of a vector register of the machine that Numba compiles for."""
+    features = config.CPU_FEATURES if config.CPU_FEATURES is not None else get_host_cpu_features()
+    return 64 if "+avx512f" in features else 32 if "+avx" in features else 16

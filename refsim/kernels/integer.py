@@ -28,6 +28,7 @@ from refsim.events import WORD
 from refsim.kernels.bits import lowest_bit, popcount
 from refsim.kernels.compiling import inlined, inner, kernel
 from refsim.kernels.lanes import TILE, from_bits, lesser, load, select, splat, store, to_bits, widen
+from refsim.kernels.layout import cell_at, mark, neuron_of
 from refsim.kernels.listing import list_block, n_groups, tiles_of_group
 from refsim.kernels.neuron import load_at
 from refsim.kernels.recompute import potential_of
@@ -44,7 +45,7 @@ FAR = 2**62
 class IntegerNeurons(NamedTuple):
     """Parameters of one population in whole numbers; lanes beyond a tile's width never fire.
 
-    theta, theta_neg, v0 : (1 or H * W, n_tiles, TILE) int64
+    theta, theta_neg, v0 : (1 or H * across, n_tiles, TILE) int64
     theta_float, theta_neg_float, v0_float : (1 or H * W, C) float64, for what is recomputed
     """
 
@@ -114,8 +115,8 @@ def gather_integers(synapses, lists, n_planes, signed, total, tile, i):  # type:
                 if source.identity:
                     for j in range(begin, end):
                         reached |= np.uint64(1) << np.uint64(lists.rows[j])
-                elif begin < end:
-                    reached = ~np.uint64(0)
+                else:
+                    reached |= lists.reached[list_]
         i += lists.per_step[p]
         total = total + part
     return total, reached, delivered
@@ -123,12 +124,12 @@ def gather_integers(synapses, lists, n_planes, signed, total, tile, i):  # type:
 
 @kernel
 def run_integers(  # type: ignore[no-untyped-def]
-    tiles, synapses, events, n_planes, signed, bias, neurons, stored, lists, memory, train, gaps, asked, reached_out,
+    layout, synapses, events, n_planes, signed, bias, neurons, stored, lists, memory, train, gaps, asked, reached_out,
     recomputed,
 ):  # fmt: skip
     """Run a population of neurons in whole numbers.
 
-    tiles, synapses, reached_out : as in `population.run_spiking`; events : as in `Events`, without amplitudes
+    layout, synapses, reached_out : as in `population.run_spiking`; events : as in `Events`, without amplitudes
     bias : (n_tiles, TILE) int32, of one step; stored : as in `recompute`, by projection; lists, memory : room
     train : (positive, negative) masks, zero on entry; written
     gaps : (2, n_tiles, TILE) int64, least distance of a decided potential from theta and from theta_neg, less the
@@ -137,24 +138,21 @@ def run_integers(  # type: ignore[no-untyped-def]
     recomputed : (B, T) int64, potentials that were recomputed; added to
     """
     positive, negative = train
-    n_images, height, width_out, T, _ = positive.shape
+    n_images, _, _, T, _ = positive.shape
+    shape = (n_images, layout.height, layout.across, T)
     zero, one, far = splat(np.int64(0)), splat(np.int64(1)), splat(np.int64(FAR))
-    for group in range(n_groups(lists, tiles)):
+    for group in range(n_groups(lists, layout.tiles)):
         begin = 0
-        while begin < n_images * height * width_out:
-            end = list_block(synapses, events, lists, group, begin, (n_images, height, width_out, T))
-            for tile in tiles_of_group(lists, tiles, group):
-                first, width = tiles[tile]
-                word = first // WORD
-                shift = np.uint64(first % WORD)
-                used = ~np.uint64(0) >> np.uint64(WORD - width)
-                least, least_neg = load(gaps, tile * TILE), load(gaps, (len(tiles) + tile) * TILE)
+        while begin < n_images * layout.height * layout.across:
+            end = list_block(synapses, events, lists, group, begin, shape)
+            for tile in tiles_of_group(lists, layout.tiles, group):
+                used = ~np.uint64(0) >> np.uint64(WORD - layout.tiles[tile, 1])
+                least, least_neg = load(gaps, tile * TILE), load(gaps, (len(layout.tiles) + tile) * TILE)
                 for i in range(begin, end):
-                    b, position = i // (height * width_out), i % (height * width_out)
-                    y, x = position // width_out, position % width_out
-                    theta = load_at(neurons.theta, position, tile)
-                    theta_neg = load_at(neurons.theta_neg, position, tile)
-                    v = load_at(neurons.v0, position, tile)
+                    b, cell, y, x = cell_at(layout, i)
+                    theta = load_at(neurons.theta, cell, tile)
+                    theta_neg = load_at(neurons.theta_neg, cell, tile)
+                    v = load_at(neurons.v0, cell, tile)
                     fired = zero
                     half_units = 1
                     for k in range(TILE):
@@ -184,7 +182,7 @@ def run_integers(  # type: ignore[no-untyped-def]
                             store(memory.v, 0, v)
                             store(memory.fired, 0, fired)
                             up_bits, down_bits = recompute(
-                                neurons, stored, synapses, train, memory, asked, tile, first, b, y, x, t, unsure,
+                                neurons, stored, synapses, train, memory, asked, layout, tile, b, y, x, t, unsure,
                                 up_bits, down_bits,
                             )  # fmt: skip
                             recomputed[b, t] += popcount(unsure)
@@ -193,11 +191,11 @@ def run_integers(  # type: ignore[no-untyped-def]
                             fired = select(from_bits(up_bits), fired + one, fired)
                             if not neurons.gross:
                                 fired = select(from_bits(down_bits), fired - one, fired)
-                            negative[b, y, x, t, word] |= down_bits << shift
-                        positive[b, y, x, t, word] |= up_bits << shift
+                            mark(negative, layout, tile, b, y, x, t, down_bits)
+                        mark(positive, layout, tile, b, y, x, t, up_bits)
                         reached_out[b, t] += popcount(reached & used)
                 store(gaps, tile * TILE, least)
-                store(gaps, (len(tiles) + tile) * TILE, least_neg)
+                store(gaps, (len(layout.tiles) + tile) * TILE, least_neg)
             begin = end
 
 
@@ -211,23 +209,23 @@ def compare(over, bound):  # type: ignore[no-untyped-def]
 
 
 @inner
-def recompute(neurons, stored, synapses, train, memory, asked, tile, first, b, y, x, t, unsure, up_bits, down_bits):  # type: ignore[no-untyped-def]
+def recompute(neurons, stored, synapses, train, memory, asked, layout, tile, b, y, x, t, unsure, up_bits, down_bits):  # type: ignore[no-untyped-def]
     """Decide the unsure lanes in float64. Returns the corrected bits of +1 and -1; corrects memory.v.
 
     Keeps each potential after the step, so that the next question about the lane starts there.
     """
-    position = y * train[0].shape[2] + x
     while unsure != np.uint64(0):
         k = lowest_bit(unsure)
         bit = np.uint64(1) << np.uint64(k)
         unsure &= ~bit
-        c = first + k
+        column, c = neuron_of(layout, tile, x, k)
+        position = y * train[0].shape[2] + column
         theta, theta_neg = parameter(neurons.theta_float, position, c), parameter(neurons.theta_neg_float, position, c)
         if memory.since[k] < 0:
             memory.since[k], memory.checkpoint[k] = 0, parameter(neurons.v0_float, position, c)
         m = potential_of(
-            stored, synapses, tile, c, b, y, x, memory.since[k], memory.checkpoint[k], t, theta, neurons.zero, train,
-            (memory.weight, memory.part, memory.u),
+            stored, synapses, tile, c, b, y, column, memory.since[k], memory.checkpoint[k], t, theta, neurons.zero,
+            train, (memory.weight, memory.part, memory.u),
         )  # fmt: skip
         asked[0] = min(asked[0], abs(m - theta) / theta)
         up_bits, down_bits = up_bits & ~bit, down_bits & ~bit

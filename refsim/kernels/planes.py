@@ -94,14 +94,34 @@ def value_at(magnitude, negative, b, y, x, t, word, bit):  # type: ignore[no-unt
 
 
 @light_kernel
-def count_ops(magnitude, negative, fan_out, ops):  # type: ignore[no-untyped-def]
-    """Deliveries of nonzero values, each weighed with its position's fan-out (semantics 7 C1-C3).
+def count_numbers(magnitude, negative, counts):  # type: ignore[no-untyped-def]
+    """Positive, and if there are any negative, values of each position and step.
 
-    fan_out : (H, W, 1 or C) int64; ops : (2, B, T) int64, of positive and of negative values; added to
+    counts : (1 or 2, B, H, W, T) int32, zero on entry; written
     """
     _, n_images, height, width, T, n_words = magnitude.shape
     signed = len(negative) > 0
-    per_channel = fan_out.shape[2] > 1
+    for b in range(n_images):
+        for y in range(height):
+            for x in range(width):
+                for t in range(T):
+                    for word in range(n_words):
+                        bits = nonzero_bits(magnitude, b, y, x, t, word)
+                        counts[0, b, y, x, t] += popcount(bits)
+                        if signed:
+                            n_minus = popcount(bits & negative[b, y, x, t, word])
+                            counts[0, b, y, x, t] -= n_minus
+                            counts[1, b, y, x, t] += n_minus
+
+
+@light_kernel
+def count_ops(magnitude, negative, fan_out, ops):  # type: ignore[no-untyped-def]
+    """Deliveries of nonzero values, each weighed with its own fan-out (semantics 7 C1-C3).
+
+    fan_out : (H, W, C) int64; ops : (2, B, T) int64, of positive and of negative values; added to
+    """
+    _, n_images, height, width, T, n_words = magnitude.shape
+    signed = len(negative) > 0
     for b in range(n_images):
         for y in range(height):
             for x in range(width):
@@ -109,11 +129,6 @@ def count_ops(magnitude, negative, fan_out, ops):  # type: ignore[no-untyped-def
                     for word in range(n_words):
                         bits = nonzero_bits(magnitude, b, y, x, t, word)
                         minus = negative[b, y, x, t, word] if signed else np.uint64(0)
-                        if not per_channel:
-                            n_minus = popcount(bits & minus)
-                            ops[0, b, t] += (popcount(bits) - n_minus) * fan_out[y, x, 0]
-                            ops[1, b, t] += n_minus * fan_out[y, x, 0]
-                            continue
                         while bits != np.uint64(0):
                             bit = lowest_bit(bits)
                             sign = np.int64((minus >> np.uint64(bit)) & np.uint64(1))

@@ -15,6 +15,7 @@ from refsim.events import WORD
 from refsim.kernels.bits import popcount
 from refsim.kernels.compiling import kernel
 from refsim.kernels.lanes import TILE, lesser, load, splat, store, to_bits
+from refsim.kernels.layout import cell_at, channels_of, mark
 from refsim.kernels.listing import Lists, list_block, n_groups, tiles_of_group
 from refsim.kernels.neuron import fire, load_at
 from refsim.kernels.synapse import gather
@@ -28,82 +29,83 @@ def room_for(synapses: tuple[Any, ...], events: tuple[Any, ...], T: int, dtype: 
 
 
 @kernel
-def run_spiking(tiles, synapses, events, neurons, room, positive, negative, recorded, gaps, reached_out):  # type: ignore[no-untyped-def]
+def run_spiking(layout, synapses, events, neurons, room, positive, negative, recorded, gaps, reached_out):  # type: ignore[no-untyped-def]
     """Run a population of neurons. Returns whether all currents were finite.
 
-    tiles : (n_tiles, 2) int64, first channel and width; a tile lies within one mask word
+    layout : which neurons the lanes are
     synapses, events : tuples, one entry per projection; room : to work in, see `room_for`
     positive, negative : masks as in `SpikeTrain`, zero on entry; written
     recorded : (2, B, H, W, C), final potential and sum of the currents over time; written, unless 0 images long
     gaps : (2, n_tiles, TILE), least |m - theta| and |m - theta_neg| in units of theta, inf on entry; lowered
     reached_out : (B, T) int64, neurons that received at least one delivery; added to
     """
-    n_images, height, width_out, T, _ = positive.shape
+    n_images, _, _, T, _ = positive.shape
+    shape = (n_images, layout.height, layout.across, T)
     number = recorded.dtype.type
     lists, parts, out = room
     zero, infinite = splat(number(0)), splat(number(np.inf))
     finite = True
-    for group in range(n_groups(lists, tiles)):
+    for group in range(n_groups(lists, layout.tiles)):
         begin = 0
-        while begin < n_images * height * width_out:
-            end = list_block(synapses, events, lists, group, begin, (n_images, height, width_out, T))
-            for tile in tiles_of_group(lists, tiles, group):
-                first, width = tiles[tile]
-                word = first // WORD
-                bit = np.uint64(first % WORD)
-                used = ~np.uint64(0) >> np.uint64(WORD - width)
-                least, least_neg = load(gaps, tile * TILE), load(gaps, (len(tiles) + tile) * TILE)
+        while begin < n_images * layout.height * layout.across:
+            end = list_block(synapses, events, lists, group, begin, shape)
+            for tile in tiles_of_group(lists, layout.tiles, group):
+                first, channels = channels_of(layout, tile)
+                used = ~np.uint64(0) >> np.uint64(WORD - layout.tiles[tile, 1])
+                least, least_neg = load(gaps, tile * TILE), load(gaps, (len(layout.tiles) + tile) * TILE)
                 for i in range(begin, end):
-                    b, position = i // (height * width_out), i % (height * width_out)
-                    y, x = position // width_out, position % width_out
-                    theta = load_at(neurons.theta, position, tile)
-                    theta_neg = load_at(neurons.theta_neg, position, tile)
-                    v = load_at(neurons.v0, position, tile)
+                    b, cell, y, x = cell_at(layout, i)
+                    theta = load_at(neurons.theta, cell, tile)
+                    theta_neg = load_at(neurons.theta_neg, cell, tile)
+                    v = load_at(neurons.v0, cell, tile)
                     fired, total = zero, zero
                     gap, gap_neg = infinite, infinite
                     for t in range(T):
                         u, reached = gather(synapses, lists, tile, ((i - begin) * T + t) * lists.n, t, parts)
                         v, fired, gap, gap_neg, up, down = fire(neurons, u, theta, theta_neg, v, fired, gap, gap_neg)
-                        positive[b, y, x, t, word] |= (up & used) << bit
+                        mark(positive, layout, tile, b, y, x, t, up & used)
                         if neurons.dual:
-                            negative[b, y, x, t, word] |= (down & used) << bit
+                            mark(negative, layout, tile, b, y, x, t, down & used)
                         reached_out[b, t] += popcount(reached & used)
                         total = total + u
-                    per_theta = load_at(neurons.per_theta, position, tile)
+                    per_theta = load_at(neurons.per_theta, cell, tile)
                     least = lesser(gap * per_theta, least)
                     least_neg = lesser(gap_neg * per_theta, least_neg)
                     finite &= used & ~to_bits(total - total >= zero) == np.uint64(0)  # inf - inf is not a number
                     if recorded.shape[1] > 0:
                         store(out, 0, total)
                         store(out, TILE, v)
-                        for k in range(width):
-                            recorded[0, b, y, x, first + k] = out[1, k]
-                            recorded[1, b, y, x, first + k] = out[0, k]
+                        for column in range(layout.columns):
+                            for k in range(channels):
+                                recorded[0, b, y, x + column, first + k] = out[1, column * channels + k]
+                                recorded[1, b, y, x + column, first + k] = out[0, column * channels + k]
                 store(gaps, tile * TILE, least)
-                store(gaps, (len(tiles) + tile) * TILE, least_neg)
+                store(gaps, (len(layout.tiles) + tile) * TILE, least_neg)
             begin = end
     return finite
 
 
 @kernel
-def run_currents(tiles, synapses, events, room, z_out):  # type: ignore[no-untyped-def]
+def run_currents(layout, synapses, events, room, z_out):  # type: ignore[no-untyped-def]
     """The currents of a layer, for those who have other uses for them. z_out : (B, H, W, T, C); written."""
-    n_images, height, width_out, T, n_channels = z_out.shape
+    n_images, _, _, T, n_channels = z_out.shape
+    shape = (n_images, layout.height, layout.across, T)
     lists, parts, out = room
-    for group in range(n_groups(lists, tiles)):
+    for group in range(n_groups(lists, layout.tiles)):
         begin = 0
-        while begin < n_images * height * width_out:
-            end = list_block(synapses, events, lists, group, begin, (n_images, height, width_out, T))
-            for tile in tiles_of_group(lists, tiles, group):
-                first, width = tiles[tile]
+        while begin < n_images * layout.height * layout.across:
+            end = list_block(synapses, events, lists, group, begin, shape)
+            for tile in tiles_of_group(lists, layout.tiles, group):
+                first, channels = channels_of(layout, tile)
                 for i in range(begin, end):
-                    b, position = i // (height * width_out), i % (height * width_out)
+                    b, _, y, x = cell_at(layout, i)
                     for t in range(T):
                         u, _ = gather(synapses, lists, tile, ((i - begin) * T + t) * lists.n, t, parts)
-                        if width == TILE:
+                        if channels == TILE:
                             store(z_out, (i * T + t) * n_channels + first, u)
                             continue
                         store(out, 0, u)
-                        for k in range(width):
-                            z_out[b, position // width_out, position % width_out, t, first + k] = out[0, k]
+                        for column in range(layout.columns):
+                            for k in range(channels):
+                                z_out[b, y, x + column, t, first + k] = out[0, column * channels + k]
             begin = end

@@ -16,6 +16,7 @@ from refsim.kernels.bits import popcount
 from refsim.kernels.compiling import inlined, kernel
 from refsim.kernels.integer import gather_integers
 from refsim.kernels.lanes import select, splat, store, to_bits, widen
+from refsim.kernels.layout import cell_at, channels_of, mark
 from refsim.kernels.listing import list_block, n_groups, tiles_of_group
 from refsim.kernels.neuron import load_at
 
@@ -23,7 +24,7 @@ from refsim.kernels.neuron import load_at
 class WholeNeurons(NamedTuple):
     """Parameters of one population in units of its channels, in the type of its potentials, int32 or int64.
 
-    theta, theta_neg, v0 : (1 or H * W, n_tiles, TILE); lanes beyond a tile's width have v0 = 0 and any theta > 0
+    theta, theta_neg, v0 : (1 or H * across, n_tiles, TILE); lanes beyond a tile's width have v0 = 0 and any theta > 0
     """
 
     theta: NDArray[np.signedinteger]
@@ -56,38 +57,36 @@ def fire_whole(neurons, u, theta, theta_neg, v, fired):  # type: ignore[no-untyp
 
 @kernel
 def run_quantised(  # type: ignore[no-untyped-def]
-    tiles, synapses, events, n_planes, signed, steady, driven, neurons, room, train, recorded, reached_out
+    layout, synapses, events, n_planes, signed, steady, driven, neurons, room, train, recorded, reached_out
 ):  # fmt: skip
     """Run a population of neurons of the quantised network.
 
-    tiles, synapses, reached_out : as in `population.run_spiking`; events, n_planes, signed : as in `run_integers`
-    steady : (1 or B * H * W, n_tiles, TILE) int32, the current that is the same at every step
+    layout, synapses, reached_out : as in `population.run_spiking`; events, n_planes, signed : as in `run_integers`
+    steady : (1 or B * H * across, n_tiles, TILE) int32, the current that is the same at every step
     driven : whether the image is part of it, so that all neurons are reached
     room : lists, and out (TILE,) of the potentials' type, to work in
     train : (positive, negative) masks, zero on entry; written
     recorded : (2, B, H, W, C) int64, final potential and sum of the currents; written, unless 0 images long
     """
     positive, negative = train
-    n_images, height, width_out, T, _ = positive.shape
+    n_images, _, _, T, _ = positive.shape
+    shape = (n_images, layout.height, layout.across, T)
     lists, out = room
     zero = splat(neurons.theta.dtype.type(0))
     nothing = splat(np.int32(0))
-    for group in range(n_groups(lists, tiles)):
+    for group in range(n_groups(lists, layout.tiles)):
         begin = 0
-        while begin < n_images * height * width_out:
-            end = list_block(synapses, events, lists, group, begin, (n_images, height, width_out, T))
-            for tile in tiles_of_group(lists, tiles, group):
-                first, width = tiles[tile]
-                word = first // WORD
-                shift = np.uint64(first % WORD)
-                used = ~np.uint64(0) >> np.uint64(WORD - width)
+        while begin < n_images * layout.height * layout.across:
+            end = list_block(synapses, events, lists, group, begin, shape)
+            for tile in tiles_of_group(lists, layout.tiles, group):
+                first, channels = channels_of(layout, tile)
+                used = ~np.uint64(0) >> np.uint64(WORD - layout.tiles[tile, 1])
                 for i in range(begin, end):
-                    b, position = i // (height * width_out), i % (height * width_out)
-                    y, x = position // width_out, position % width_out
-                    theta = load_at(neurons.theta, position, tile)
-                    theta_neg = load_at(neurons.theta_neg, position, tile)
+                    b, cell, y, x = cell_at(layout, i)
+                    theta = load_at(neurons.theta, cell, tile)
+                    theta_neg = load_at(neurons.theta_neg, cell, tile)
                     always = widen(load_at(steady, i, tile), theta)
-                    v = load_at(neurons.v0, position, tile)
+                    v = load_at(neurons.v0, cell, tile)
                     fired, total = zero, zero
                     for t in range(T):
                         u, reached, _ = gather_integers(
@@ -95,43 +94,47 @@ def run_quantised(  # type: ignore[no-untyped-def]
                         )
                         current = always + widen(u, theta)
                         v, fired, up, down = fire_whole(neurons, current, theta, theta_neg, v, fired)
-                        positive[b, y, x, t, word] |= (up & used) << shift
+                        mark(positive, layout, tile, b, y, x, t, up & used)
                         if neurons.dual:
-                            negative[b, y, x, t, word] |= (down & used) << shift
+                            mark(negative, layout, tile, b, y, x, t, down & used)
                         reached_out[b, t] += popcount(used if driven else reached & used)
                         total = total + current
                     if recorded.shape[1] > 0:
                         store(out, 0, v)
-                        for k in range(width):
-                            recorded[0, b, y, x, first + k] = out[k]
+                        for column in range(layout.columns):
+                            for k in range(channels):
+                                recorded[0, b, y, x + column, first + k] = out[column * channels + k]
                         store(out, 0, total)
-                        for k in range(width):
-                            recorded[1, b, y, x, first + k] = out[k]
+                        for column in range(layout.columns):
+                            for k in range(channels):
+                                recorded[1, b, y, x + column, first + k] = out[column * channels + k]
             begin = end
 
 
 @kernel
-def run_whole_currents(tiles, synapses, events, n_planes, signed, steady, room, z_out):  # type: ignore[no-untyped-def]
+def run_whole_currents(layout, synapses, events, n_planes, signed, steady, room, z_out):  # type: ignore[no-untyped-def]
     """The currents of the readout, in its unit. z_out : (B, H, W, T, C) int64; written."""
-    n_images, height, width_out, T, _ = z_out.shape
+    n_images, _, _, T, _ = z_out.shape
+    shape = (n_images, layout.height, layout.across, T)
     lists, out = room
     nothing, like = splat(np.int32(0)), splat(np.int64(0))
-    for group in range(n_groups(lists, tiles)):
+    for group in range(n_groups(lists, layout.tiles)):
         begin = 0
-        while begin < n_images * height * width_out:
-            end = list_block(synapses, events, lists, group, begin, (n_images, height, width_out, T))
-            for tile in tiles_of_group(lists, tiles, group):
-                first, width = tiles[tile]
+        while begin < n_images * layout.height * layout.across:
+            end = list_block(synapses, events, lists, group, begin, shape)
+            for tile in tiles_of_group(lists, layout.tiles, group):
+                first, channels = channels_of(layout, tile)
                 for i in range(begin, end):
-                    b, position = i // (height * width_out), i % (height * width_out)
+                    b, _, y, x = cell_at(layout, i)
                     always = widen(load_at(steady, i, tile), like)
                     for t in range(T):
                         u, _, _ = gather_integers(
                             synapses, lists, n_planes, signed, nothing, tile, ((i - begin) * T + t) * lists.n
                         )
                         store(out, 0, always + widen(u, like))
-                        for k in range(width):
-                            z_out[b, position // width_out, position % width_out, t, first + k] = out[k]
+                        for column in range(layout.columns):
+                            for k in range(channels):
+                                z_out[b, y, x + column, t, first + k] = out[column * channels + k]
             begin = end
 
 

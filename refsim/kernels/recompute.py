@@ -21,6 +21,7 @@ class Stored(NamedTuple):
     """One projection with its weights as the network stores them.
 
     weight : (C_out, C_in / groups, kH * kW); scale, bias : (C_out,); of an identity (1,)
+    kernel, stride : of one position, not of a cell
     worth : (1, C), theta of the source
     cells : of the pool window the source is read through, or 1
     unit : theta acts on the weight, not on the spike
@@ -28,6 +29,8 @@ class Stored(NamedTuple):
     """
 
     weight: NDArray[Any]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
     scale: NDArray[np.float64]
     bias: NDArray[np.float64]
     worth: NDArray[np.float64]
@@ -43,7 +46,7 @@ def currents_of(stored, synapses, tile, channel, b, y, x, since, until, weight, 
 
     Summed by kernel position, then channel; the bias last. weight : (n_rows,), written: the neuron's weights
     """
-    k_h, k_w = synapses.kernel
+    k_h, k_w = stored.kernel
     h, w = synapses.plane
     channels = synapses.channels
     first = synapses.first_channel[tile]
@@ -56,8 +59,8 @@ def currents_of(stored, synapses, tile, channel, b, y, x, since, until, weight, 
     for t in range(since, until + 1):
         total = 0.0
         for tap in range(k_h * k_w):
-            source_y = y * synapses.stride[0] - synapses.padding[0] + tap // k_w * synapses.dilation[0]
-            source_x = x * synapses.stride[1] - synapses.padding[1] + tap % k_w * synapses.dilation[1]
+            source_y = y * stored.stride[0] - synapses.padding[0] + tap // k_w * synapses.dilation[0]
+            source_x = x * stored.stride[1] - synapses.padding[1] + tap % k_w * synapses.dilation[1]
             if source_y < 0 or source_y >= h or source_x < 0 or source_x >= w:
                 continue
             for word in range(first // WORD, (first + channels + WORD - 1) // WORD):

@@ -14,23 +14,16 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import config
-from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
-from refsim.kernels.emitting import I8, I16, I64, concatenate, emit_loop, lanes_of, splat_value
+from refsim.kernels.emitting import I8, I16, I64, concatenate, emit_loop, lanes_of, splat_value, vector_bytes
 from refsim.kernels.lanes import TILE
 from refsim.kernels.pairs import emit_pairs, load_lanes, unpaired
 
-STRIDE = 16
+STRIDE = 32
 """List entries copied at a time; lists have as much room behind their end."""
 
 _REGISTERS = 8
-
-
-def vector_bytes() -> int:
-    """Bytes of a vector register of the machine that Numba compiles for."""
-    features = config.CPU_FEATURES if config.CPU_FEATURES is not None else get_host_cpu_features()
-    return 64 if "+avx512f" in features else 32 if "+avx" in features else 16
 
 
 def _array(context: Any, builder: Any, kind: Any, value: Any) -> Any:

@@ -21,9 +21,11 @@ class Synapses(NamedTuple):
 
     weight : (n_tiles, n_rows, TILE); row = kernel position * channels + (channel - first_channel[tile])
     bias : (n_tiles, TILE)
+    reach : (taps,) uint64, the lanes that each kernel position reaches; (1,) if each reaches all
     first_channel : (n_tiles,) int64, the lowest source channel that reaches the tile (groups)
-    kernel, stride, padding, dilation, plane : int64 pairs; plane is (H, W) of the source
-    channels : source channels that reach one tile
+    kernel, stride, padding, dilation, plane
+        int64 pairs, of a cell (`layout`); plane is (H, W) of the source.
+    channels, source_channels : source channels that reach one tile, and all of them
     n_steps : steps for which the source lists events
     constant : the source is the same at every step (the image); it lists one step
     grouped : a tile is reached by some of the source channels only
@@ -33,6 +35,7 @@ class Synapses(NamedTuple):
 
     weight: NDArray[Any]
     bias: NDArray[Any]
+    reach: NDArray[np.uint64]
     first_channel: NDArray[np.int64]
     kernel: tuple[int, int]
     stride: tuple[int, int]
@@ -40,6 +43,7 @@ class Synapses(NamedTuple):
     dilation: tuple[int, int]
     plane: tuple[int, int]
     channels: int
+    source_channels: int
     n_steps: int
     constant: bool
     grouped: bool
@@ -75,7 +79,7 @@ def gather(synapses, lists, tile, i, t, parts):  # type: ignore[no-untyped-def]
             elif source.identity:
                 for k in range(begin, end):
                     reached |= np.uint64(1) << np.uint64(lists.rows[k])
-            elif begin < end:
-                reached = ~np.uint64(0)
+            else:
+                reached |= lists.reached[i + p]
         total = part if p == 0 else total + part
     return total, reached

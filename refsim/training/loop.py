@@ -83,6 +83,8 @@ class Training:
             self._restore()
         elif recipe.init:
             self.left_alone = checkpoint.warm_start(self.model, Path(recipe.init), readout=recipe.init_readout)
+            if recipe.activation == "nq":
+                self._induce_noise()
         self.forward = torch.compile(self.model) if recipe.compiled else self.model
 
     def _save(self) -> None:
@@ -172,8 +174,7 @@ class Training:
         recipe, validation = self.recipe, self.data.validation
         snn_if, snn_dual = self._snn(validation)
         if recipe.activation == "nq":
-            self.delta = self.measure_delta()
-            set_delta(self.model, self.delta)
+            self._induce_noise()
         epoch = Epoch(
             number=self.epoch + 1,
             loss=self.loss_sum / n_steps,
@@ -194,7 +195,13 @@ class Training:
     def measure_delta(self) -> dict[str, float]:
         """Noise intensity of every layer of the network as it is now, on the watched validation images."""
         part = watched(self.data.validation, self.recipe.n_watched)
-        return measure_delta(self.model, (x for x, _ in batches(self.data, part, SIMULATION_BATCH)), self.recipe.L)
+        return measure_delta(
+            self.model, (x for x, _ in batches(self.data, part, SIMULATION_BATCH)), self.recipe.steps_of_delta
+        )
+
+    def _induce_noise(self) -> None:
+        self.delta = self.measure_delta()
+        set_delta(self.model, self.delta)
 
     def _snn(self, split: Split) -> tuple[dict[int, float], dict[int, float]]:
         if not self.converts:

@@ -36,11 +36,17 @@ class Recipe:
     select: str = "last"  # which epoch is kept: "last", or the best by "ann" or "snn" validation accuracy
     T: int = 4  # time steps at which the SNN is watched, and selected by
     n_watched: int = 1000  # validation images the SNN is watched on
+    tau: int = 0  # time steps after which NQ measures its noise; 0: L of them, as the paper has it
     init: str = ""
     init_readout: bool = False
     bf16: bool = False
     compiled: bool = False
     channels_last: bool = False
+
+    @property
+    def steps_of_delta(self) -> int:
+        """tau, or L where none is given (NQ section 5.2)."""
+        return self.tau or self.L
 
     def plain(self) -> dict[str, Any]:
         """The recipe as JSON and `torch.load(weights_only=True)` would give it back."""
