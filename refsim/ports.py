@@ -134,7 +134,7 @@ def pooled(values: Array, pool: AvgPool2d | None) -> Array:
 
 def counted(planes: Planes) -> Counts:
     """How many numbers are positive, and negative (if any can be), at each position and step, (1 or 2, B, H, W, T)."""
-    counts = np.zeros((2 if len(planes.negative) else 1, *planes.magnitude.shape[1:-1]), dtype=np.int32)
+    counts = np.zeros((2 if len(planes.negative) else 1, *planes.magnitude.shape[1:-1]), dtype=np.int64)
     count_numbers(*planes, counts)
     return counts
 
@@ -144,7 +144,7 @@ def weigh(planes: Planes, counts: Counts, fan_out: Counts) -> Counts:
     _, n_images, _, _, T, _ = planes.magnitude.shape
     ops = np.zeros((2, n_images, T), dtype=np.int64)
     if fan_out.shape[2] == 1:
-        np.einsum("sbyxt,yx->sbt", counts, fan_out[:, :, 0], out=ops[: len(counts)])
+        ops[: len(counts)] = fan_out.reshape(-1) @ counts.reshape(len(counts), n_images, -1, T)
     else:
         count_ops(*planes, fan_out, ops)
     return np.moveaxis(ops, 1, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,9 +117,10 @@ class Sources:
         """What the integer kernels take of these projections of spikes, given their tables."""
         chosen = tuple(projections)
         planes = tuple(self.planes(each, each.port.flatten) for each in chosen)
-        for each, numbers in zip(chosen, planes):
-            if (each.port, "classes") not in self._events:
-                self._events[each.port, "classes"] = classes_of(numbers, _channels(each))
+        ports = [replace(each.port, unit=True, sized=False) for each in chosen]  # whole numbers know no theta
+        for port, each, numbers in zip(ports, chosen, planes):
+            if (port, "classes") not in self._events:
+                self._events[port, "classes"] = classes_of(numbers, _channels(each))
         signed = np.array([len(each.negative) > 0 for each in planes], dtype=bool)
         n_planes = np.array([len(each.magnitude) for each in planes], dtype=np.int64)
         return Classes(
@@ -126,7 +128,7 @@ class Sources:
                 each._replace(n_steps=self.T * int(n), constant=False)
                 for each, n in zip(synapses, n_planes * (1 + signed))
             ),
-            events=tuple(self._events[each.port, "classes"] for each in chosen),
+            events=tuple(self._events[port, "classes"] for port in ports),
             planes=planes,
             n_planes=n_planes,
             signed=signed,

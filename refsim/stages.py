@@ -171,7 +171,9 @@ def _classes(population: Population, quantised: Quantised, sources: Sources) -> 
 
 def _least(gaps: Array, tiles: Counts) -> Array:
     """The least of the lanes that stand for neurons, (2,)."""
-    return np.array([min(row[:width].min() for row, (_, width) in zip(part, tiles)) for part in gaps], dtype=np.float64)
+    return np.array(
+        [min(row[:lanes].min() for row, lanes in zip(part, tiles[:, 1])) for part in gaps], dtype=np.float64
+    )
 
 
 def check_finite(name: str, values: Array) -> None:

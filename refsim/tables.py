@@ -46,8 +46,7 @@ def synapses_of(conv: Conv2d, weight: Array, bias: Array, layout: Layout, plane:
     k_wide = k_w + (layout.columns - 1) * step
     table = aligned_zeros((len(layout.tiles), k_h * k_wide * c_group, TILE), weight.dtype)
     by_tap = table.reshape(len(table), k_h, k_wide, c_group, TILE)
-    for index, (first, lanes) in enumerate(layout.tiles):
-        n = lanes // layout.columns
+    for index, (first, _, n) in enumerate(layout.tiles):
         part = weight[first : first + n].transpose(2, 3, 1, 0)
         for column in range(layout.columns):
             by_tap[index, :, column * step : column * step + k_w, :, column * n : (column + 1) * n] = part
@@ -75,7 +74,7 @@ def reach_of(layout: Layout, k_h: int, k_w: int, step: int) -> NDArray[np.uint64
     """The lanes that hear each position of a kernel made wide enough for all columns of a cell; as in `Synapses`."""
     if layout.columns == 1:
         return np.array([~np.uint64(0)])
-    n = int(layout.tiles[0, 1]) // layout.columns
+    n = int(layout.tiles[0, 2])
     reach = np.zeros((k_h, k_w + (layout.columns - 1) * step), dtype=np.uint64)
     for column in range(layout.columns):
         reach[:, column * step : column * step + k_w] |= np.uint64(((1 << n) - 1) << column * n)
@@ -86,8 +85,8 @@ def identity_of(worth: Array, layout: Layout, plane: Plane) -> Synapses:
     """A projection without weights: each channel adds `worth` (C,) times its own value, as a diagonal table."""
     columns = layout.columns
     table = aligned_zeros((len(layout.tiles), TILE, TILE), worth.dtype)
-    for index, (first, lanes) in enumerate(layout.tiles):
-        values = np.tile(worth[first : first + lanes // columns], columns)
+    for index, (first, lanes, n) in enumerate(layout.tiles):
+        values = np.tile(worth[first : first + n], columns)
         table[index, np.arange(lanes), np.arange(lanes)] = values
     return Synapses(
         weight=table,
@@ -139,7 +138,7 @@ def by_tile(values: Array, layout: Layout, rest: float) -> Array:
     values = np.tile(values, columns) if len(values) == 1 else values.reshape(-1, columns * values.shape[1])
     spread = aligned_zeros((len(values), len(layout.tiles), TILE), values.dtype)
     spread[:] = rest
-    for index, (first, lanes) in enumerate(layout.tiles):
+    for index, (first, lanes, _) in enumerate(layout.tiles):
         spread[:, index, :lanes] = values[:, first : first + lanes]
     return spread
 

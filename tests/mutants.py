@@ -52,7 +52,7 @@ class Mutant(NamedTuple):
 
 
 NEURON, SYNAPSE, POPULATION = "kernels/neuron.py", "kernels/synapse.py", "kernels/population.py"
-PLANES, LISTS, BITS, INTEGER = "kernels/planes.py", "kernels/lists.py", "kernels/bits.py", "kernels/integer.py"
+PLANES, LISTS, LAYOUT, INTEGER = "kernels/planes.py", "kernels/lists.py", "kernels/layout.py", "kernels/integer.py"
 RECOMPUTE, EXACT, TABLES, FANOUT = "kernels/recompute.py", "exact.py", "tables.py", "fanout.py"
 LISTING, QUANTISED, FIXED, WIRING = "kernels/listing.py", "kernels/quantised.py", "fixed_point.py", "wiring.py"
 PLAN, PORTS, SIMULATOR = "plan.py", "ports.py", "simulator.py"
@@ -82,23 +82,30 @@ MUTANTS = (
     Mutant("stride of the other axis", LISTING, "y * synapses.stride[0]", "y * synapses.stride[1]"),
     Mutant("dilation is the stride", LISTING, "i * synapses.dilation[0]", "i * synapses.stride[0]"),
     Mutant("dilation of the other axis", LISTING, "j * synapses.dilation[1]", "j * synapses.dilation[0]"),
-    Mutant("wraps around the left border", LISTING, "source_x < 0 or source_x >= w", "source_x >= w"),
+    Mutant("wraps around the left border", LISTING, "j = max(0, -left)", "j = 0"),
+    Mutant("dilated kernel wraps around", LISTING, "source_x >= 0 and source_x < w", "source_x < w"),
     Mutant("skips the first row", LISTING, "source_y < 0 or", "source_y <= 0 or"),
-    Mutant("skips the last column", LISTING, "source_x >= w", "source_x >= w - 1"),
-    Mutant("kernel transposed", LISTING, "(i * k_w + j) * synapses.channels", "(i * k_h + j) * synapses.channels"),
-    Mutant("group begins late", LISTING, "channel[begin] < first", "channel[begin] <= first"),
+    Mutant("skips the last column", LISTING, "min(k_w, w - left) - j", "min(k_w, w - left - 1) - j"),
+    Mutant("kernel transposed", LISTING, "i * k_w + j, min(", "i * k_h + j, min("),
+    Mutant("dilated kernel transposed", LISTING, "i * k_w + j, 1,", "i * k_h + j, 1,"),
+    Mutant("group begins late", LISTING, "entry[begin] < first", "entry[begin] <= first"),
     Mutant("group ends late", LISTING, ">= first + source.channels", "> first + source.channels"),
-    Mutant("always the first step", LISTING, "t * lists.per_step[p] + c", "c"),
+    Mutant("always the first step", LISTING, "(t * lists.per_step[p] + c) *", "c *"),
     Mutant("no bias", SYNAPSE, "part + load(source.bias, tile * TILE)", "part"),
     Mutant("bias of the first tile", SYNAPSE, "load(source.bias, tile * TILE)", "load(source.bias, 0)"),
     Mutant("weights of the first tile", SYNAPSE, "add_rows(source.weight, tile,", "add_rows(source.weight, 0,"),
     Mutant("image current of the last tile", SYNAPSE, "source.constant and t > 0", "source.constant and t >= 0"),
     Mutant("residual forgotten", SYNAPSE, "part if p == 0 else total + part", "part if p == 0 else total"),
-    Mutant("reached without events", SYNAPSE, "elif begin < end:", "elif begin <= end:"),
+    Mutant("reached without events", LISTING, "np.uint64(before < after)", "np.uint64(before <= after)"),
     Mutant("identity reaches every lane", SYNAPSE, "<< np.uint64(lists.rows[k])", "<< np.uint64(0)"),
     # The population
-    Mutant("word of the next tile", POPULATION, "word = first // WORD", "word = (first + width) // WORD"),
-    Mutant("word not shifted", POPULATION, "bit = np.uint64(first % WORD)", "bit = np.uint64(0)"),
+    Mutant("word of the next tile", LAYOUT, "first // WORD] |=", "(first + channels) // WORD] |="),
+    Mutant("word not shifted", LAYOUT, "<< np.uint64(first % WORD)", "<< np.uint64(0)"),
+    Mutant("columns fire alike", LAYOUT, "bits >>= np.uint64(channels % WORD)", "bits = bits"),
+    Mutant("columns reached alike", TABLES, "((1 << n) - 1) << column * n", "((1 << n) - 1)"),
+    Mutant("columns without stride", TABLES, "column * step : column * step + k_w, :", "column : column + k_w, :"),
+    Mutant("columns of a dilated kernel", WIRING, "groups > 1 or wire.conv.dilation[1] > 1", "groups > 1"),
+    Mutant("columns with groups", WIRING, "wire.conv.groups > 1 or", ""),
     # Bit planes and lists
     Mutant(
         "carry forgotten",
@@ -112,18 +119,24 @@ MUTANTS = (
     Mutant("digits of equal weight", PLANES, "& np.uint64(1)) << k", "& np.uint64(1))"),
     Mutant("negative spikes are positive", PLANES, "return -value", "return value"),
     Mutant("flatten runs over positions first", PLANES, "* n_positions + p", "* 1 + p * WORD * n_words"),
-    Mutant("fan-out of the corner", PLANES, "n_minus * fan_out[y, x, 0]", "n_minus * fan_out[0, 0, 0]"),
+    Mutant("fan-out of the corner", PORTS, "fan_out.reshape(-1) @", "np.full(fan_out.size, fan_out[0, 0, 0]) @"),
     Mutant("fan-out of the first word", PLANES, "fan_out[y, x, word * WORD + bit]", "fan_out[y, x, bit]"),
     Mutant("theta of a wrong position", LISTS, "row = y * width + x if", "row = y * height + x if"),
     Mutant("pool is not a mean", LISTS, "* worth[row, c] / divisor", "* worth[row, c]"),
-    Mutant("popcount misses the last step", BITS, ">> np.uint64(56)", ">> np.uint64(57)"),
+    Mutant("negative spikes counted twice", PLANES, "counts[0, b, y, x, t] -= n_minus", "n_minus = n_minus"),
+    Mutant(
+        "channels of the first word",
+        LISTS,
+        "list_bits(bits, x * n_channels + word * WORD, entry, n)\n                            i",
+        "list_bits(bits, x * n_channels, entry, n)\n                            i",
+    ),
     # Whole numbers
     Mutant("no filter", INTEGER, "half_units += delivered + SLACK", "half_units = -1"),
     Mutant("a class twice", INTEGER, "part = part + part", "part = part + part + part"),
     Mutant("minus is plus", INTEGER, "part = subtract_rows(", "part = add_rows("),
     Mutant("recomputed in vain", INTEGER, "v = load(memory.v, 0)", "v = v"),
     Mutant("checkpoint a step late", INTEGER, "= t + 1, v\n", "= t, v\n"),
-    Mutant("asked of the next channel", INTEGER, "c = first + k", "c = first"),
+    Mutant("asked of the next channel", INTEGER, "neuron_of(layout, tile, x, k)", "neuron_of(layout, tile, x, 0)"),
     Mutant("recomputed without past spikes", RECOMPUTE, "v - s * theta", "v"),
     Mutant("recomputed without scale", RECOMPUTE, "* stored.scale[channel]", "* 1.0"),
     Mutant("recomputed without worth", RECOMPUTE, "* worth[0, first + c] if", "if"),
@@ -146,7 +159,7 @@ MUTANTS = (
     Mutant("no saturation", FIXED, "np.clip(np.rint(units), -self.limit, self.limit)", "np.rint(units)"),
     Mutant("always 32 bits", FIXED, "largest + T * (self.largest + image) <= LARGEST", "T > 0"),
     Mutant("theta_neg of 0 units", FIXED, "np.minimum(theta_neg, -1)", "np.minimum(theta_neg, 0)"),
-    Mutant("lists of the first block", LISTING, "begin = start[np.uint64(cell)]", "begin = start[np.uint64(0)]"),
+    Mutant("lists of the first block", LISTING, "np.uint64(lists.runs[p, k, PLACE] + step)", "np.uint64(step)"),
     # The plan
     Mutant("theta not folded", TABLES, "return np.asarray(effective * theta)", "return effective"),
     Mutant("theta folded in a wrong order", WIRING, "np.repeat(worth, h * w, axis=1)", "np.tile(worth, (1, h * w))"),

@@ -1,4 +1,4 @@
-"""Pieces of LLVM code; above all a loop whose running values stay in registers: of lanes, Numba's promise no such thing."""
+"""Pieces of LLVM code; above all a loop whose running values stay in registers, which Numba promises of no lanes."""
 
 from __future__ import annotations
 

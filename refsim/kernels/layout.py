@@ -19,7 +19,7 @@ from refsim.kernels.compiling import inlined
 class Layout(NamedTuple):
     """The neurons of a population as cells: the positions that one tile covers, row by row.
 
-    tiles : (n_tiles, 2) int64, first channel and number of lanes in use; a tile lies within one mask word
+    tiles : (n_tiles, 3) int64, first channel, lanes in use, and channels; a tile lies within one mask word
     columns : positions of a cell; if more than one, there is one tile
     height, across : rows of cells, and cells of a row
     """
@@ -33,7 +33,8 @@ class Layout(NamedTuple):
     def of(cls, cuts: list[int], columns: int, height: int, width: int) -> Layout:
         """Tiles between the given channels, the first and the last included; columns divides width."""
         edges = np.array(cuts, dtype=np.int64)
-        tiles = np.stack([edges[:-1], np.diff(edges) * columns], axis=1)
+        channels = np.diff(edges)
+        tiles = np.stack([edges[:-1], channels * columns, channels], axis=1)
         return cls(tiles=tiles, columns=columns, height=height, across=width // columns)
 
 
@@ -47,8 +48,8 @@ def cell_at(layout, i):  # type: ignore[no-untyped-def]
 
 @inlined
 def channels_of(layout, tile):  # type: ignore[no-untyped-def]
-    """First channel of a tile, and how many of each column."""
-    return layout.tiles[tile, 0], layout.tiles[tile, 1] // layout.columns
+    """First channel of a tile, and how many they are."""
+    return layout.tiles[tile, 0], layout.tiles[tile, 2]
 
 
 @inlined

@@ -128,13 +128,15 @@ def add_run(synapses, tile, b, y, x, tap, columns, runs, n):  # type: ignore[no-
 @inlined
 def lanes_reached(synapses, start, place, tap, columns):  # type: ignore[no-untyped-def]
     """The lanes that the events of a stretch reach, one bit each; start[place] is where its first list begins."""
-    reached = np.uint64(0)
     if len(synapses.reach) == 1:
-        return np.uint64(0) - np.uint64(start[place] < start[place + columns])
+        return np.uint64(0) - np.uint64(start[place] < start[place + np.uint64(columns)])
+    reached = np.uint64(0)
+    before = start[place]
     for j in range(columns):
+        after = start[place + np.uint64(j + 1)]
         # Whether a list is empty is hard to foretell, so that nothing should branch on it.
-        some = np.uint64(0) - np.uint64(start[place + j] < start[place + j + 1])
-        reached |= synapses.reach[tap + j] & some
+        reached |= synapses.reach[np.uint64(tap + j)] & (np.uint64(0) - np.uint64(before < after))
+        before = after
     return reached
 
 
@@ -165,8 +167,8 @@ def list_block(synapses, events, lists, tile, position, shape):  # type: ignore[
                     step = (t * lists.per_step[p] + c) * source.plane[1]
                     reached = np.uint64(0)
                     for k in range(n_runs):
-                        place, columns = lists.runs[p, k, PLACE] + step, lists.runs[p, k, COLUMNS]
-                        begin, end = start[place], start[place + columns]
+                        place, columns = np.uint64(lists.runs[p, k, PLACE] + step), lists.runs[p, k, COLUMNS]
+                        begin, end = start[place], start[place + np.uint64(columns)]
                         if source.grouped:
                             first = lists.runs[p, k, FIRST]
                             while begin < end and entry[begin] < first:
@@ -174,7 +176,7 @@ def list_block(synapses, events, lists, tile, position, shape):  # type: ignore[
                             while end > begin and entry[end - 1] >= first + source.channels:
                                 end -= 1
                             reached |= np.uint64(0) - np.uint64(begin < end)
-                        else:
+                        elif not source.identity:
                             reached |= lanes_reached(source, start, place, lists.runs[p, k, TAP], columns)
                         copy_offset(entry, begin, end, np.int32(lists.runs[p, k, OFFSET]), rows, n)
                         if with_amplitudes and not source.ones:

@@ -97,7 +97,7 @@ def value_at(magnitude, negative, b, y, x, t, word, bit):  # type: ignore[no-unt
 def count_numbers(magnitude, negative, counts):  # type: ignore[no-untyped-def]
     """Positive, and if there are any negative, values of each position and step.
 
-    counts : (1 or 2, B, H, W, T) int32, zero on entry; written
+    counts : (1 or 2, B, H, W, T) int64, zero on entry; written
     """
     _, n_images, height, width, T, n_words = magnitude.shape
     signed = len(negative) > 0
