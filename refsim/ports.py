@@ -84,7 +84,7 @@ def classes_of(planes: Planes, n_channels: int) -> Events:
     start = np.zeros(prod(positions) * classes + 1, dtype=np.int64)
     entry = np.empty(count_digits(planes.magnitude) + STRIDE, dtype=np.int32)
     list_classes(*planes, n_channels, start, entry)
-    return Events(start, entry, entry)
+    return Events(start, entry, np.empty(0))
 
 
 def numbers_of(values: Array, port: Port) -> Events:

@@ -162,7 +162,7 @@ def _classes(population: Population, quantised: Quantised, sources: Sources) -> 
     nothing = np.zeros(STRIDE, dtype=np.int32)
     return Classes(
         synapses=(nobody._replace(n_steps=0, constant=False, ones=True),),
-        events=(Events(np.zeros(1, dtype=np.int64), nothing, nothing),),
+        events=(Events(np.zeros(1, dtype=np.int64), nothing, np.empty(0)),),
         planes=(),
         n_planes=np.zeros(1, dtype=np.int64),
         signed=np.zeros(1, dtype=bool),

@@ -17,8 +17,8 @@ def describe_plan(network: Network, dtype: str = "exact") -> list[dict[str, Any]
     mode, bits, reason
         Numbers in which the target computes; theta / 2^bits as their unit, from the coarsest channel's bits to the
         finest's (of the readout, in int16 and int8, 2^-bits); why not `exact`.
-    tiles, tile
-        How many groups of output channels, and how many channels each.
+    tiles, tile, columns
+        How many groups of lanes, how many lanes each, and how many neighbouring positions share a tile, side by side.
     rows, bytes
         Rows of a tile's weight table, one for each synapse of a neuron, and bytes of all tables.
     """
@@ -44,6 +44,7 @@ def _projection(population: Population, projection: Projection) -> dict[str, Any
         "reason": population.reason,
         "tiles": len(population.layout.tiles),
         "tile": TILE,
+        "columns": population.layout.columns,
         "rows": projection.synapses.weight.shape[1],
         "dtype": projection.synapses.weight.dtype.name,
         "bytes": projection.synapses.weight.nbytes,
@@ -69,16 +70,20 @@ def render_plan(plan: list[dict[str, Any]]) -> str:
     """The plan as text for people."""
     rows = [["projection", "reads", "table", "MB", "mode"]]
     for each in plan:
+        shared = f", {each['columns']} columns" if each["columns"] > 1 else ""
         pool = f" of {each['pool'][0]}x{each['pool'][1]} windows" if each["pool"] else ""
         rows.append(
             [
                 f"{clean(each['source'], 30)} -> {clean(each['target'], 30)}",
                 f"{each['reads']}{pool}",
-                f"{each['tiles']} x {each['rows']} x {each['tile']} {each['dtype']}",
+                f"{each['tiles']} x {each['rows']} x {each['tile']} {each['dtype']}{shared}",
                 f"{each['bytes'] / 2**20:.1f}",
                 f"{each['mode']}: {_unit(each)}".removesuffix(": "),
             ]
         )
     total = sum(each["bytes"] for each in plan) / 2**20
-    table = "tile by tile, tables of tiles x rows x lanes; a row is one synapse of each lane's neuron"
+    table = (
+        "tile by tile, tables of tiles x rows x lanes; a row is one synapse of each lane's neuron, columns are "
+        "positions that share a tile"
+    )
     return "\n".join([*columns(rows), f"{total:.1f} MB of weight tables: {table}"])

@@ -35,7 +35,10 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 
 
 class _Brief(Compiler):  # type: ignore[misc]
-    """Numba's compiler with the first level of LLVM's passes, which take a third of the time of the third level."""
+    """Numba's compiler with the first level of LLVM's passes, which take a third of the time of the third level.
+
+    No kernel runs slower for it: where the time goes, the code is written out in vectors (`lanes`, `rows`).
+    """
 
     def compile_extra(self, func: Any) -> Any:
         level = config.OPT  # Numba compiles under a lock, one function at a time
@@ -50,7 +53,7 @@ def _compiled(**options: Any) -> Decorator:
     """A decorator: compile with these options, keep on disk what was compiled."""
 
     def decorate(function: Any) -> Any:
-        compiled = njit(**_OPTIONS, **options)(function)
+        compiled = njit(pipeline_class=_Brief, **_OPTIONS, **options)(function)
         if not config.DISABLE_JIT:
             compiled._cache = _Cache(function)  # what njit(cache=True) does, with another class
         return compiled
@@ -61,11 +64,8 @@ def _compiled(**options: Any) -> Decorator:
 kernel: Decorator = _compiled()
 """A function of arrays and numbers, called from Python or from other kernels."""
 
-light_kernel: Decorator = _compiled(pipeline_class=_Brief)
-"""A kernel that takes a small part of the time of a run: not worth the optimizer's full effort."""
+inner: Decorator = _compiled(no_cpython_wrapper=True)
+"""A kernel for other kernels only: calling it from Python crashes."""
 
-inner: Decorator = _compiled(pipeline_class=_Brief, no_cpython_wrapper=True)
-"""A light kernel for other kernels only: calling it from Python crashes."""
-
-inlined: Decorator = _compiled(pipeline_class=_Brief, no_cpython_wrapper=True, forceinline=True)
+inlined: Decorator = _compiled(no_cpython_wrapper=True, forceinline=True)
 """A part of a kernel, optimized with it; it may take and give lanes. Calling it from Python crashes."""

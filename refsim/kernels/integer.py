@@ -142,9 +142,9 @@ def run_integers(  # type: ignore[no-untyped-def]
     shape = (n_images, layout.height, layout.across, T)
     zero, one, far = splat(np.int64(0)), splat(np.int64(1)), splat(np.int64(FAR))
     for group in range(n_groups(lists, layout.tiles)):
-        begin = 0
+        begin = np.int64(0)
         while begin < n_images * layout.height * layout.across:
-            end = list_block(synapses, events, lists, group, begin, shape)
+            end = list_block(events, lists, group, begin, shape)
             for tile in tiles_of_group(lists, layout.tiles, group):
                 used = ~np.uint64(0) >> np.uint64(WORD - layout.tiles[tile, 1])
                 least, least_neg = load(gaps, tile * TILE), load(gaps, (len(layout.tiles) + tile) * TILE)

@@ -24,6 +24,10 @@ OWN = 2**13
 PLACE, COLUMNS, TAP, FIRST, OFFSET = range(5)
 """What `Lists.runs` holds of a stretch."""
 
+KERNEL_Y, KERNEL_X, STRIDE_Y, STRIDE_X, PADDING_Y, PADDING_X, DILATION_Y, DILATION_X, HEIGHT, WIDTH = range(10)
+CHANNELS, SOURCE_CHANNELS, N_STEPS, CONSTANT, GROUPED, ONES, IDENTITY, ALIKE = range(10, 18)
+"""What `Lists.geometry` holds of a projection: `Synapses` in numbers, and whether each tap reaches all lanes."""
+
 
 class Lists(NamedTuple):
     """The rows hit from a block of positions; room for them, reused from block to block.
@@ -38,6 +42,9 @@ class Lists(NamedTuple):
         the first column at the first step; COLUMNS: how many; TAP: kernel position of the first; FIRST: its least
         entry; OFFSET: what turns entries into rows.
     shared : whether all tiles hear the same channels
+    geometry, reach, first_channel
+        (P, 18) int64, (P, taps) uint64, (P, n_tiles) int64: where projections read, whatever their weights are, so that
+        one compiled function lists for all number types.
     """
 
     rows: NDArray[np.int32]
@@ -50,6 +57,9 @@ class Lists(NamedTuple):
     runs: NDArray[np.int64]
     n_runs: NDArray[np.int64]
     shared: bool
+    geometry: NDArray[np.int64]
+    reach: NDArray[np.uint64]
+    first_channel: NDArray[np.int64]
 
     @classmethod
     def of(
@@ -64,6 +74,9 @@ class Lists(NamedTuple):
         room = max(SHARED if several else OWN, most) + STRIDE
         n = int(per_step.sum())
         taps = max(each.kernel[0] * each.kernel[1] for each in synapses)
+        reach = np.zeros((len(synapses), taps), np.uint64)
+        for row, each in zip(reach, synapses):
+            row[: len(each.reach)] = each.reach
         return cls(
             rows=np.empty(room, np.int32),
             amplitudes=np.empty(0 if dtype is None or all(each.ones for each in synapses) else room, dtype),
@@ -75,7 +88,28 @@ class Lists(NamedTuple):
             runs=np.empty((len(synapses), taps, 5), np.int64),
             n_runs=np.empty(len(synapses), np.int64),
             shared=shared,
+            geometry=np.array([_geometry(each) for each in synapses], np.int64),
+            reach=reach,
+            first_channel=np.array([each.first_channel for each in synapses]),
         )
+
+
+def _geometry(synapses: Any) -> tuple[int, ...]:
+    return (
+        *synapses.kernel,
+        *synapses.stride,
+        *synapses.padding,
+        *synapses.dilation,
+        *synapses.plane,
+        synapses.channels,
+        synapses.source_channels,
+        synapses.n_steps,
+        synapses.constant,
+        synapses.grouped,
+        synapses.ones,
+        synapses.identity,
+        len(synapses.reach) == 1,
+    )
 
 
 @inlined
@@ -91,60 +125,55 @@ def tiles_of_group(lists, tiles, group):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def list_runs(synapses, tile, b, y, x, runs):  # type: ignore[no-untyped-def]
-    """The stretches of a kernel's rows that lie inside the plane, as in `Lists`; returns how many. Writes runs."""
-    k_h, k_w = synapses.kernel
-    h, w = synapses.plane
-    adjacent = synapses.dilation[1] == 1 and not synapses.grouped
-    left = x * synapses.stride[1] - synapses.padding[1]
+def list_runs(lists, p, tile, b, y, x):  # type: ignore[no-untyped-def]
+    """The stretches of a kernel's rows that lie inside the plane; returns how many. Writes lists.runs[p]."""
+    geometry, runs = lists.geometry, lists.runs
+    k_w, w = geometry[p, KERNEL_X], geometry[p, WIDTH]
+    adjacent = geometry[p, DILATION_X] == 1 and geometry[p, GROUPED] == 0
+    left = x * geometry[p, STRIDE_X] - geometry[p, PADDING_X]
     n = 0
-    for i in range(k_h):
-        source_y = y * synapses.stride[0] - synapses.padding[0] + i * synapses.dilation[0]
-        if source_y < 0 or source_y >= h:
+    for i in range(geometry[p, KERNEL_Y]):
+        source_y = y * geometry[p, STRIDE_Y] - geometry[p, PADDING_Y] + i * geometry[p, DILATION_Y]
+        if source_y < 0 or source_y >= geometry[p, HEIGHT]:
             continue
-        if adjacent:
-            j = max(0, -left)
-            n = add_run(synapses, tile, b, source_y, left + j, i * k_w + j, min(k_w, w - left) - j, runs, n)
-            continue
-        for j in range(k_w):
-            source_x = left + j * synapses.dilation[1]
-            if source_x >= 0 and source_x < w:
-                n = add_run(synapses, tile, b, source_y, source_x, i * k_w + j, 1, runs, n)
+        plane_row = (b * geometry[p, HEIGHT] + source_y) * geometry[p, N_STEPS] * w
+        j = max(0, -left) if adjacent else 0
+        while j < k_w:
+            source_x = left + j * geometry[p, DILATION_X]
+            columns = min(k_w, w - left) - j if adjacent else int(source_x >= 0 and source_x < w)
+            tap = i * k_w + j
+            first = source_x * geometry[p, SOURCE_CHANNELS] + lists.first_channel[p, tile]
+            runs[p, n, PLACE] = plane_row + source_x
+            runs[p, n, COLUMNS] = columns
+            runs[p, n, TAP] = tap
+            runs[p, n, FIRST] = first
+            runs[p, n, OFFSET] = tap * geometry[p, CHANNELS] - first
+            n += columns > 0
+            j += k_w if adjacent else 1
     return n
 
 
 @inlined
-def add_run(synapses, tile, b, y, x, tap, columns, runs, n):  # type: ignore[no-untyped-def]
-    """Add a stretch from column x on, unless it is empty; returns how many there are. Writes runs."""
-    first = x * synapses.source_channels + synapses.first_channel[tile]
-    runs[n, PLACE] = (b * synapses.plane[0] + y) * synapses.n_steps * synapses.plane[1] + x
-    runs[n, COLUMNS] = columns
-    runs[n, TAP] = tap
-    runs[n, FIRST] = first
-    runs[n, OFFSET] = tap * synapses.channels - first
-    return n + (columns > 0)
-
-
-@inlined
-def lanes_reached(synapses, start, place, tap, columns):  # type: ignore[no-untyped-def]
+def lanes_reached(lists, p, start, place, tap, columns):  # type: ignore[no-untyped-def]
     """The lanes that the events of a stretch reach, one bit each; start[place] is where its first list begins."""
-    if len(synapses.reach) == 1:
+    if lists.geometry[p, ALIKE] == 1:
         return np.uint64(0) - np.uint64(start[place] < start[place + np.uint64(columns)])
     reached = np.uint64(0)
     before = start[place]
     for j in range(columns):
         after = start[place + np.uint64(j + 1)]
         # Whether a list is empty is hard to foretell, so that nothing should branch on it.
-        reached |= synapses.reach[np.uint64(tap + j)] & (np.uint64(0) - np.uint64(before < after))
+        reached |= lists.reach[p, tap + j] & (np.uint64(0) - np.uint64(before < after))
         before = after
     return reached
 
 
 @kernel
-def list_block(synapses, events, lists, tile, position, shape):  # type: ignore[no-untyped-def]
+def list_block(events, lists, tile, position, shape):  # type: ignore[no-untyped-def]
     """List the rows of as many cells as there is room for, from cell `position` on; returns the next one.
 
     shape : (B, H, W, T) of the target's cells; tile : one of those that share the lists. Writes lists.
+    position : np.int64(0) to begin with; for a literal 0 Numba would compile all this once more
     """
     n_images, height, width, T = shape
     rows, amplitudes, bounds = lists.rows, lists.amplitudes, lists.bounds
@@ -156,30 +185,30 @@ def list_block(synapses, events, lists, tile, position, shape):  # type: ignore[
         if i > np.uint64(0) and (n + lists.most + STRIDE > len(rows) or np.int64(i) + lists.n * T >= len(bounds)):
             break
         b, cell = position // (height * width), position % (height * width)
-        for p in range(len(synapses)):
-            lists.n_runs[p] = list_runs(synapses[p], tile, b, cell // width, cell % width, lists.runs[p])
+        for p in range(len(events)):
+            lists.n_runs[p] = list_runs(lists, p, tile, b, cell // width, cell % width)
         for t in range(T):
-            for p in range(len(synapses)):
-                source = synapses[p]
+            for p in range(len(events)):
                 start, entry, amplitude = events[p]
-                n_runs = 0 if source.constant and t > 0 else lists.n_runs[p]
+                grouped, ones = lists.geometry[p, GROUPED] == 1, lists.geometry[p, ONES] == 1
+                n_runs = 0 if lists.geometry[p, CONSTANT] == 1 and t > 0 else lists.n_runs[p]
                 for c in range(lists.per_step[p]):
-                    step = (t * lists.per_step[p] + c) * source.plane[1]
+                    step = (t * lists.per_step[p] + c) * lists.geometry[p, WIDTH]
                     reached = np.uint64(0)
                     for k in range(n_runs):
                         place, columns = np.uint64(lists.runs[p, k, PLACE] + step), lists.runs[p, k, COLUMNS]
                         begin, end = start[place], start[place + np.uint64(columns)]
-                        if source.grouped:
+                        if grouped:
                             first = lists.runs[p, k, FIRST]
                             while begin < end and entry[begin] < first:
                                 begin += 1
-                            while end > begin and entry[end - 1] >= first + source.channels:
+                            while end > begin and entry[end - 1] >= first + lists.geometry[p, CHANNELS]:
                                 end -= 1
                             reached |= np.uint64(0) - np.uint64(begin < end)
-                        elif not source.identity:
-                            reached |= lanes_reached(source, start, place, lists.runs[p, k, TAP], columns)
+                        elif lists.geometry[p, IDENTITY] == 0:
+                            reached |= lanes_reached(lists, p, start, place, lists.runs[p, k, TAP], columns)
                         copy_offset(entry, begin, end, np.int32(lists.runs[p, k, OFFSET]), rows, n)
-                        if with_amplitudes and not source.ones:
+                        if with_amplitudes and not ones:
                             copy_offset(amplitude, begin, end, amplitude.dtype.type(0), amplitudes, n)
                         n += end - begin
                     lists.reached[i] = reached

@@ -10,11 +10,11 @@ import numpy as np
 
 from refsim.events import WORD
 from refsim.kernels.bits import list_bits, popcount
-from refsim.kernels.compiling import light_kernel
+from refsim.kernels.compiling import kernel
 from refsim.kernels.planes import nonzero_bits, value_at
 
 
-@light_kernel
+@kernel
 def count_values(magnitude, start):  # type: ignore[no-untyped-def]
     """start[i + 1] = number of nonzero values in lists 0 .. i; start : (B * H * T * W + 1,) int64."""
     _, n_images, height, width, T, n_words = magnitude.shape
@@ -31,7 +31,7 @@ def count_values(magnitude, start):  # type: ignore[no-untyped-def]
                     i += 1
 
 
-@light_kernel
+@kernel
 def list_values(magnitude, negative, n_channels, worth, cells, entry, amplitude):  # type: ignore[no-untyped-def]
     """List nonzero values as amplitudes value * worth / cells, channels ascending; as `Events` wants them.
 
@@ -60,7 +60,7 @@ def list_values(magnitude, negative, n_channels, worth, cells, entry, amplitude)
                                 amplitude[i] = number(value) * worth[row, c] / divisor
 
 
-@light_kernel
+@kernel
 def list_classes(magnitude, negative, n_channels, start, entry):  # type: ignore[no-untyped-def]
     """List the channels of each plane, those of negative values apart: K classes, or with signs 2 K, by turns + and -.
 
@@ -87,7 +87,7 @@ def list_classes(magnitude, negative, n_channels, start, entry):  # type: ignore
                             start[i] = n
 
 
-@light_kernel
+@kernel
 def count_digits(magnitude):  # type: ignore[no-untyped-def]
     """Number of bits set in all planes."""
     n = 0
@@ -96,7 +96,7 @@ def count_digits(magnitude):  # type: ignore[no-untyped-def]
     return n
 
 
-@light_kernel
+@kernel
 def list_numbers(values, start, entry, amplitude):  # type: ignore[no-untyped-def]
     """List the nonzero entries of an image or an ANN layer, (B, H, W, C). Writes start, entry, amplitude."""
     n_images, height, width, n_channels = values.shape

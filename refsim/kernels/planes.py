@@ -11,10 +11,10 @@ import numpy as np
 
 from refsim.events import WORD
 from refsim.kernels.bits import lowest_bit, popcount
-from refsim.kernels.compiling import inlined, light_kernel
+from refsim.kernels.compiling import inlined, kernel
 
 
-@light_kernel
+@kernel
 def sum_windows(spikes, kernel, stride, digits, magnitude, negative):  # type: ignore[no-untyped-def]
     """Signed window sums of the spikes (semantics 1.4).
 
@@ -57,7 +57,7 @@ def sum_windows(spikes, kernel, stride, digits, magnitude, negative):  # type: i
                             negative[b, y, x, t, word] = sign
 
 
-@light_kernel
+@kernel
 def flatten_mask(mask, flat):  # type: ignore[no-untyped-def]
     """(B, H, W, T, words) to (B, 1, 1, T, words'): channel c of position p is bit c * H * W + p. Sets bits of flat."""
     n_images, height, width, T, n_words = mask.shape
@@ -93,7 +93,7 @@ def value_at(magnitude, negative, b, y, x, t, word, bit):  # type: ignore[no-unt
     return value
 
 
-@light_kernel
+@kernel
 def count_numbers(magnitude, negative, counts):  # type: ignore[no-untyped-def]
     """Positive, and if there are any negative, values of each position and step.
 
@@ -114,7 +114,7 @@ def count_numbers(magnitude, negative, counts):  # type: ignore[no-untyped-def]
                             counts[1, b, y, x, t] += n_minus
 
 
-@light_kernel
+@kernel
 def count_ops(magnitude, negative, fan_out, ops):  # type: ignore[no-untyped-def]
     """Deliveries of nonzero values, each weighed with its own fan-out (semantics 7 C1-C3).
 

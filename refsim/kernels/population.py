@@ -46,9 +46,9 @@ def run_spiking(layout, synapses, events, neurons, room, positive, negative, rec
     zero, infinite = splat(number(0)), splat(number(np.inf))
     finite = True
     for group in range(n_groups(lists, layout.tiles)):
-        begin = 0
+        begin = np.int64(0)
         while begin < n_images * layout.height * layout.across:
-            end = list_block(synapses, events, lists, group, begin, shape)
+            end = list_block(events, lists, group, begin, shape)
             for tile in tiles_of_group(lists, layout.tiles, group):
                 first, channels = channels_of(layout, tile)
                 used = ~np.uint64(0) >> np.uint64(WORD - layout.tiles[tile, 1])
@@ -92,9 +92,9 @@ def run_currents(layout, synapses, events, room, z_out):  # type: ignore[no-unty
     shape = (n_images, layout.height, layout.across, T)
     lists, parts, out = room
     for group in range(n_groups(lists, layout.tiles)):
-        begin = 0
+        begin = np.int64(0)
         while begin < n_images * layout.height * layout.across:
-            end = list_block(synapses, events, lists, group, begin, shape)
+            end = list_block(events, lists, group, begin, shape)
             for tile in tiles_of_group(lists, layout.tiles, group):
                 first, channels = channels_of(layout, tile)
                 for i in range(begin, end):

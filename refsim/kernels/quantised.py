@@ -75,9 +75,9 @@ def run_quantised(  # type: ignore[no-untyped-def]
     zero = splat(neurons.theta.dtype.type(0))
     nothing = splat(np.int32(0))
     for group in range(n_groups(lists, layout.tiles)):
-        begin = 0
+        begin = np.int64(0)
         while begin < n_images * layout.height * layout.across:
-            end = list_block(synapses, events, lists, group, begin, shape)
+            end = list_block(events, lists, group, begin, shape)
             for tile in tiles_of_group(lists, layout.tiles, group):
                 first, channels = channels_of(layout, tile)
                 used = ~np.uint64(0) >> np.uint64(WORD - layout.tiles[tile, 1])
@@ -119,9 +119,9 @@ def run_whole_currents(layout, synapses, events, n_planes, signed, steady, room,
     lists, out = room
     nothing, like = splat(np.int32(0)), splat(np.int64(0))
     for group in range(n_groups(lists, layout.tiles)):
-        begin = 0
+        begin = np.int64(0)
         while begin < n_images * layout.height * layout.across:
-            end = list_block(synapses, events, lists, group, begin, shape)
+            end = list_block(events, lists, group, begin, shape)
             for tile in tiles_of_group(lists, layout.tiles, group):
                 first, channels = channels_of(layout, tile)
                 for i in range(begin, end):

@@ -99,6 +99,8 @@ def load_data(name: str, *, path: Path | None = None, n_validation: int = 5000, 
     )
     whole, test_split = _tensors(train), _tensors(test)
     held_out, trained_on = _balanced_split(whole.labels, n_validation)
+    per_class = torch.bincount(test_split.labels)
+    n_samples = min(N_SAMPLES, int(per_class.min()) * len(per_class))
     return Data(
         name=preset.dataset,
         n_classes=len(preset.classes) or int(whole.labels.max()) + 1,
@@ -108,7 +110,7 @@ def load_data(name: str, *, path: Path | None = None, n_validation: int = 5000, 
         train=whole.take(trained_on),
         validation=whole.take(held_out),
         test=test_split,
-        samples=test_split.take(torch.from_numpy(test.balanced(min(N_SAMPLES, len(test))))),
+        samples=test_split.take(torch.from_numpy(test.balanced(n_samples))),
     )
 
 

@@ -163,11 +163,20 @@ class Training:
                 self._save()
                 began = time.perf_counter()
         self.seconds += time.perf_counter() - began
+        self._check_thresholds()
         epoch = self._look(n_steps)
         self.history.append(asdict(epoch))
         self.epoch, self.step, self.loss_sum, self.seconds = self.epoch + 1, 0, 0.0, 0.0
         self._save()
         return epoch
+
+    def _check_thresholds(self) -> None:
+        for name, module in self.model.named_modules():
+            if isinstance(module, Activation) and not float(module.thresh.detach()) > 0:
+                raise DivergedError(
+                    f"epoch {self.epoch + 1}: lambda of '{name}' fell to {float(module.thresh.detach()):.4g}; "
+                    "lower --lr, or begin with another --lambda"
+                )
 
     def _look(self, n_steps: int) -> Epoch:
         """Score the epoch just trained, measure the noise of the next one (NQ), keep the best weights."""

@@ -145,6 +145,23 @@ def test_potentials_grow_beyond_32_bits_where_they_must(mode):
 
 
 @pytest.mark.parametrize("mode", sorted(BITS))
+def test_a_negative_threshold_finer_than_the_unit_is_still_below_zero(mode):
+    # v = 1 - theta = 0 after the first spike; a theta_neg rounded to 0 would take that spike back, and fire again.
+    network = Network(
+        name="fine",
+        input=InputSpec(shape=(1, 1, 1)),
+        layers=(
+            Spiking(name="s1", inputs=("input",), neuron=Neuron(theta=1.0, v0=1.0, theta_neg=-1e-9)),
+            Linear(name="out", inputs=("s1",), weight=np.ones((2, 1)), bias=np.zeros(2)),
+        ),
+    )
+    x = np.zeros((1, 1, 1, 1))
+    compare(network, x, 6, mode)
+    trace = simulate(compile_network(network, mode), x, 6, record=("spikes",))
+    assert trace.populations["s1"].spikes.ravel().tolist() == [1, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("mode", sorted(BITS))
 def test_weights_that_do_not_fit_are_saturated_and_counted(mode):
     largest = 2 ** (BITS[mode] - 1) - 1
     network = Network(

@@ -89,6 +89,14 @@ def test_samples_are_class_balanced_test_images(tiny_fashion):
     assert all(image.numpy().tobytes() in test_images for image in data.samples.images)
 
 
+def test_there_are_as_many_samples_as_the_rarest_class_allows(tmp_path):
+    images = np.zeros((40, 32, 32, 3), np.uint8)
+    even, uneven = np.arange(40) % 10, np.minimum(np.arange(40) % 13, 9)
+    np.savez(tmp_path / "cifar.npz", x_train=images, y_train=even, x_test=images, y_test=uneven)
+    samples = load_data("cifar10", path=tmp_path / "cifar.npz", n_validation=10).samples
+    assert np.bincount(samples.labels).tolist() == [np.bincount(uneven).min()] * 10
+
+
 def test_a_crop_is_a_window_of_the_padded_image():
     images = torch.arange(1, 2 * 3 * 6 * 5 + 1).reshape(2, 3, 6, 5)
     cropped = random_crop(images, 2, seeded())

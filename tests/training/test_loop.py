@@ -118,6 +118,26 @@ def test_nq_trains_with_the_noise_measured_after_the_epoch_before(tiny, tmp_path
     assert all(delta > 0 for delta in deltas[1][1:])
 
 
+def test_a_warm_start_of_nq_has_its_noise_from_the_first_step(tiny, tmp_path):
+    run(Training(recipe(activation="qcfs", epochs=1), tiny, tmp_path / "before"))
+    checkpoint.save_atomically(torch.load(tmp_path / "before/checkpoint.pt")["model"], tmp_path / "weights.pth")
+    warm = recipe(activation="nq", init=str(tmp_path / "weights.pth"), init_readout=True)
+    training = Training(warm, tiny, tmp_path / "warm")
+    assert training.delta == training.measure_delta()
+    assert (
+        max(training.delta.values()) > 0
+    )  # not of the first layer: with T = L and a constant input it has no residual
+
+
+def test_tau_says_after_how_many_steps_the_noise_is_measured(tiny, tmp_path):
+    assert recipe(activation="nq", L=2).steps_of_delta == 2
+    short, long = (
+        Training(recipe(activation="nq", L=2, tau=tau), tiny, tmp_path / str(tau)).measure_delta() for tau in (1, 2)
+    )
+    assert short != long
+    assert long == Training(recipe(activation="nq", L=2), tiny, tmp_path / "L").measure_delta()
+
+
 def test_qcfs_and_nq_of_one_seed_start_alike_and_see_the_same_images(tiny, tmp_path, monkeypatch):
     seen: list[torch.Tensor] = []
     plain = loop.augment
@@ -183,6 +203,15 @@ def test_a_batch_larger_than_the_training_set_is_refused(tiny, tmp_path):
 def test_a_diverged_run_stops_and_says_so(tiny, tmp_path):
     with pytest.raises(DivergedError, match=r"epoch 1, step \d+: the loss is (nan|inf); lower --lr"):
         run(Training(recipe(lr=1e30), tiny, tmp_path))
+
+
+def test_a_threshold_that_falls_below_zero_stops_the_run_and_is_named(tiny, tmp_path):
+    training = Training(recipe(epochs=1), tiny, tmp_path)
+    name, module = next((n, m) for n, m in training.model.named_modules() if hasattr(m, "thresh"))
+    with torch.no_grad():
+        module.thresh.fill_(-3.0)
+    with pytest.raises(DivergedError, match=f"epoch 1: lambda of '{name}' fell to -"):
+        run(training)
 
 
 def test_the_learning_rate_warms_up_and_ends_at_zero():
