@@ -22,6 +22,9 @@ from refsim.tables import Plane, as_conv, by_position, folded
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
 
+MAX_ROWS = 2**12
+"""Rows of a table that serves several columns; with 64 numbers of 32 bits each they fit into a second-level cache."""
+
 BLOCK = 2**22
 """Weights that are converted at a time."""
 
@@ -190,8 +193,20 @@ def layout_of(shape: Plane, wires: list[Wire]) -> Layout:
             cuts |= set(range(0, n_channels, n_channels // wire.conv.groups))
             if wire.conv.groups > 1 or wire.conv.dilation[1] > 1:
                 most = 1
-    columns = max(n for n in range(1, max(most, 1) + 1) if width % n == 0)
+    convs = [wire.conv for wire in wires if wire.conv is not None]
+    if convs and all(conv.weight.shape[3] < conv.stride[1] for conv in convs):
+        most = 1  # what lies between their windows would be listed for nothing
+    columns = max(n for n in range(1, max(most, 1) + 1) if width % n == 0 and (n == 1 or _fits(convs, n)))
     return Layout.of([*sorted(cuts), n_channels], columns, height, width)
+
+
+def _fits(convs: list[Conv2d], columns: int) -> bool:
+    """Whether the tables for so many columns stay small."""
+    return all(
+        c_group * k_h * (k_w + (columns - 1) * conv.stride[1]) <= MAX_ROWS
+        for conv in convs
+        for _, c_group, k_h, k_w in [conv.weight.shape]
+    )
 
 
 def _along(parameter: Array, values: Array) -> Array:

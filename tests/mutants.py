@@ -70,7 +70,7 @@ MUTANTS = (
     Mutant("reset to zero subtracts", NEURON, "v = select(up, zero, v)", "v = v"),
     Mutant("no leak", NEURON, "splat(number(neurons.leak)) * v + u", "v + u"),
     Mutant("current leaks too", NEURON, "splat(number(neurons.leak)) * v + u", "splat(number(neurons.leak)) * (v + u)"),
-    Mutant("one parameter for all positions", NEURON, "row = position if len(parameter) > 1 else 0", "row = 0"),
+    Mutant("one parameter for all positions", NEURON, "row = cell if len(parameter) > 1 else 0", "row = 0"),
     Mutant(
         "margin with a closed gate", NEURON, "select(open_gate & (distance < gap_neg)", "select((distance < gap_neg)"
     ),

@@ -25,7 +25,7 @@ from numba.extending import intrinsic, models, register_model
 from refsim.kernels.emitting import I1, I64, splat_value
 
 TILE = 64
-"""Lanes of a tile: output channels computed together, as many as a mask word has bits."""
+"""Lanes of a tile: neurons computed together (`layout`), as many as a mask word has bits."""
 
 
 class Lanes(types.Type):  # type: ignore[misc]

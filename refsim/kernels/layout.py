@@ -2,7 +2,8 @@
 
 Where a population has half as many channels as a tile has lanes, or fewer, neighbouring positions of a row share a
 tile: lane k is channel k % C of column k // C, and its projections have the weights of a kernel so much wider, zero
-where a column does not hear (`tables.synapses_of`). Adding a zero changes no sum: every number stays what it was.
+where a column does not hear (`tables.synapses_of`). Adding finite numbers times zero changes no sum: every number
+stays what it was.
 """
 
 from __future__ import annotations

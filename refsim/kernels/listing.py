@@ -29,14 +29,18 @@ CHANNELS, SOURCE_CHANNELS, N_STEPS, CONSTANT, GROUPED, ONES, IDENTITY, ALIKE = r
 """What `Lists.geometry` holds of a projection: `Synapses` in numbers, and whether each tap reaches all lanes."""
 
 
+ALL = ~np.uint64(0)
+"""All lanes."""
+
+
 class Lists(NamedTuple):
-    """The rows hit from a block of positions; room for them, reused from block to block.
+    """The rows hit from a block of cells; room for them, reused from block to block.
 
     rows : int32; amplitudes : float, as long, or empty where all are 1
     bounds : int64; list i is rows[bounds[i]:bounds[i + 1]], by cell, step, projection, class
     reached : uint64, the lanes that list i reaches, unless it is of an identity
     per_step : (P,) int64, classes of each projection, and n of them together
-    most : entries that one position may need
+    most : entries that one cell may need
     runs, n_runs
         (P, taps, 5) and (P,) int64, to work in: stretches of neighbouring columns that are heard. PLACE: the list of
         the first column at the first step; COLUMNS: how many; TAP: kernel position of the first; FIRST: its least
@@ -157,13 +161,13 @@ def list_runs(lists, p, tile, b, y, x):  # type: ignore[no-untyped-def]
 def lanes_reached(lists, p, start, place, tap, columns):  # type: ignore[no-untyped-def]
     """The lanes that the events of a stretch reach, one bit each; start[place] is where its first list begins."""
     if lists.geometry[p, ALIKE] == 1:
-        return np.uint64(0) - np.uint64(start[place] < start[place + np.uint64(columns)])
+        return ALL * np.uint64(start[place] < start[place + np.uint64(columns)])
     reached = np.uint64(0)
     before = start[place]
     for j in range(columns):
         after = start[place + np.uint64(j + 1)]
         # Whether a list is empty is hard to foretell, so that nothing should branch on it.
-        reached |= lists.reach[p, tap + j] & (np.uint64(0) - np.uint64(before < after))
+        reached |= lists.reach[p, tap + j] & (ALL * np.uint64(before < after))
         before = after
     return reached
 
@@ -204,7 +208,7 @@ def list_block(events, lists, tile, position, shape):  # type: ignore[no-untyped
                                 begin += 1
                             while end > begin and entry[end - 1] >= first + lists.geometry[p, CHANNELS]:
                                 end -= 1
-                            reached |= np.uint64(0) - np.uint64(begin < end)
+                            reached |= ALL * np.uint64(begin < end)
                         elif lists.geometry[p, IDENTITY] == 0:
                             reached |= lanes_reached(lists, p, start, place, lists.runs[p, k, TAP], columns)
                         copy_offset(entry, begin, end, np.int32(lists.runs[p, k, OFFSET]), rows, n)

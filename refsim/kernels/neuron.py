@@ -12,9 +12,9 @@ from refsim.kernels.lanes import TILE, lesser, load, select, splat, to_bits
 
 
 class Neurons(NamedTuple):
-    """Parameters of one population, by tile; row p is position p = y * W + x, or the only row if all share it.
+    """Parameters of one population, by tile; row i is cell i of the plane (`layout`), or the only row if all share it.
 
-    theta, theta_neg, v0 : (1 or H * W, n_tiles, TILE); lanes beyond a tile's width have theta = inf and never fire
+    theta, theta_neg, v0 : (1 or H * across, n_tiles, TILE); lanes beyond a tile's width have theta = inf and never fire
     per_theta : 1 / theta; beyond a tile's width 1
     """
 
@@ -29,9 +29,9 @@ class Neurons(NamedTuple):
 
 
 @inlined
-def load_at(parameter, position, tile):  # type: ignore[no-untyped-def]
-    """A tile of a parameter (1 or H * W, n_tiles, TILE) at a position."""
-    row = position if len(parameter) > 1 else 0
+def load_at(parameter, cell, tile):  # type: ignore[no-untyped-def]
+    """A tile of a parameter (1 or H * across, n_tiles, TILE) at a cell."""
+    row = cell if len(parameter) > 1 else 0
     return load(parameter, (row * parameter.shape[1] + tile) * TILE)
 
 

@@ -1,6 +1,6 @@
 """One population in float numbers, all its T steps: gather the currents of a tile, fire, next step.
 
-Output channels are cut into tiles. For a block of positions (of one or many images) the rows that are hit are listed
+Output channels are cut into tiles. For a block of cells (of one or many images) the rows that are hit are listed
 once; then tile by tile, position by position, step by step they are added up, so that a tile's weights stay in cache
 and its potentials in registers.
 """

@@ -63,7 +63,8 @@ def currents_of(stored, synapses, tile, channel, b, y, x, since, until, weight, 
             source_x = x * stored.stride[1] - synapses.padding[1] + tap % k_w * synapses.dilation[1]
             if source_y < 0 or source_y >= h or source_x < 0 or source_x >= w:
                 continue
-            for word in range(first // WORD, (first + channels + WORD - 1) // WORD):
+            # An identity's tables have room for a whole tile, which may reach beyond the last channel.
+            for word in range(first // WORD, min((first + channels + WORD - 1) // WORD, magnitude.shape[5])):
                 bits = nonzero_bits(magnitude, b, source_y, source_x, t, word)
                 while bits != np.uint64(0):
                     bit = lowest_bit(bits)

@@ -1,7 +1,7 @@
 """Gather: the current of one tile of output channels from the events in its receptive field.
 
 For an output position the rows of the weight table that are hit are listed in the order of the specification
-(`listing`), and then added up in that order. Lanes are output channels.
+(`listing`), and then added up in that order. Lanes are as `layout` says.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Synapses(NamedTuple):
     constant : the source is the same at every step (the image); it lists one step
     grouped : a tile is reached by some of the source channels only
     ones : every amplitude is +1 (theta is folded into the weight, and the source fires no negative spikes)
-    identity : no weights act; the table is a unit matrix
+    identity : no weights act; the table is diagonal
     """
 
     weight: NDArray[Any]

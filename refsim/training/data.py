@@ -99,7 +99,7 @@ def load_data(name: str, *, path: Path | None = None, n_validation: int = 5000, 
     )
     whole, test_split = _tensors(train), _tensors(test)
     held_out, trained_on = _balanced_split(whole.labels, n_validation)
-    per_class = torch.bincount(test_split.labels)
+    _, per_class = torch.unique(test_split.labels, return_counts=True)
     n_samples = min(N_SAMPLES, int(per_class.min()) * len(per_class))
     return Data(
         name=preset.dataset,

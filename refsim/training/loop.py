@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,8 @@ class Training:
             dropout=recipe.dropout,
         )
         self.converts = any(isinstance(module, Activation) for module in self.model.modules())
+        if recipe.tau and recipe.activation != "nq":
+            raise UsageError(f"--tau: {recipe.activation} has no noise to measure; it is for --activation nq")
         if recipe.select == "snn" and not self.converts:
             raise UsageError(f"--select snn: {recipe.activation} has no thresholds to simulate with")
         if recipe.channels_last:
@@ -109,7 +111,9 @@ class Training:
     def _restore(self) -> None:
         saved = checkpoint.load(self.path)
         ours = self.recipe.plain()
-        for name, value in saved["recipe"].items():
+        defaults = {each.name: each.default for each in fields(Recipe)}
+        for name in ours:
+            value = saved["recipe"].get(name, defaults[name])
             if ours[name] != value:
                 raise UsageError(
                     f"{self.path}: this run was begun with {name} = {value!r}, not {ours[name]!r}; "

@@ -77,6 +77,25 @@ def test_every_tie_is_recomputed(neuron):
     assert compare(network, x, 20) > 20
 
 
+def test_an_identity_beside_groups_is_recomputed_within_its_words():
+    # Tiles begin at channels 0 and 20; a whole tile of lanes from 20 on would reach into a second mask word.
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-2, 3, (40, 20, 1, 1)) / 4
+    network = Network(
+        name="grouped",
+        input=InputSpec(shape=(40, 2, 2)),
+        layers=(
+            Spiking(name="s1", inputs=("input",), neuron=Neuron(theta=1.0, v0=0.5, theta_neg=-0.25)),
+            Conv2d(name="c", inputs=("s1",), weight=weight, bias=np.zeros(40), groups=2),
+            Add(name="add", inputs=("c", "s1")),
+            Spiking(name="s2", inputs=("add",), neuron=Neuron(theta=1.0, v0=0.5, theta_neg=-0.25)),
+            Flatten(name="flat", inputs=("s2",)),
+            Linear(name="out", inputs=("flat",), weight=rng.normal(size=(3, 160)), bias=np.zeros(3)),
+        ),
+    )
+    assert compare(network, rng.integers(-2, 3, (2, 40, 2, 2)) / 4, 4) > 0
+
+
 @pytest.mark.parametrize("by_bias", [False, True], ids=["spikes", "bias"])
 @pytest.mark.parametrize(
     ("current", "theta", "integers_fire"), [(0.18, 0.9, True), (0.1 / 3, 0.1, False)], ids=["too early", "too late"]

@@ -195,6 +195,11 @@ def test_a_run_does_not_resume_under_another_recipe(tiny, tmp_path):
         Training(recipe(epochs=1, lr=0.1), tiny, tmp_path)
 
 
+def test_tau_without_noise_is_refused(tiny, tmp_path):
+    with pytest.raises(UsageError, match="--tau: qcfs has no noise to measure"):
+        Training(recipe(tau=2), tiny, tmp_path)
+
+
 def test_a_batch_larger_than_the_training_set_is_refused(tiny, tmp_path):
     with pytest.raises(UsageError, match="--batch 551: only 550 images to train on"):
         Training(recipe(batch=551), tiny, tmp_path)
