@@ -63,14 +63,14 @@ class Sources:
         self._counts: dict[tuple[str, AvgPool2d | None], Counts] = {}
         self._events: dict[tuple[Port, str], Events] = {}
 
-    def planes(self, projection: Projection, flat: bool) -> Planes:
-        """The numbers of spikes that arrive, perhaps flattened."""
+    def planes(self, projection: Projection) -> Planes:
+        """The numbers of spikes that arrive, flattened where the port says so."""
         port = projection.port
-        if not flat:
+        if not port.flatten:
             return self._numbers(port.source, port.pool)
         key = (port.source, port.pool, True)
         if key not in self._planes:
-            self._planes[key] = flattened(self.planes(projection, flat=False), projection.cells[0])
+            self._planes[key] = flattened(self._numbers(port.source, port.pool), projection.cells[0])
         return self._planes[key]
 
     def _numbers(self, source: str, pool: AvgPool2d | None) -> Planes:
@@ -106,7 +106,7 @@ class Sources:
             return sized_windows_of(train, port, projection.theta, projection.cells[0])
         assert projection.worth is not None
         return amplitudes_of(
-            self.planes(projection, port.flatten),
+            self.planes(projection),
             _channels(projection),
             projection.worth,
             port.cells,
@@ -116,7 +116,7 @@ class Sources:
     def classes(self, projections: Iterable[Projection], synapses: Iterable[Synapses]) -> Classes:
         """What the integer kernels take of these projections of spikes, given their tables."""
         chosen = tuple(projections)
-        planes = tuple(self.planes(each, each.port.flatten) for each in chosen)
+        planes = tuple(self.planes(each) for each in chosen)
         ports = [replace(each.port, unit=True, sized=False) for each in chosen]  # whole numbers know no theta
         for port, each, numbers in zip(ports, chosen, planes):
             if (port, "classes") not in self._events:

@@ -186,18 +186,22 @@ def layout_of(shape: Plane, wires: list[Wire]) -> Layout:
     projection has groups or dilation.
     """
     n_channels, height, width = shape
-    cuts = set(range(0, n_channels, min(TILE, WORD)))
-    most = min(min(TILE, WORD) // n_channels, width)
-    for wire in wires:
-        if wire.conv is not None:
-            cuts |= set(range(0, n_channels, n_channels // wire.conv.groups))
-            if wire.conv.groups > 1 or wire.conv.dilation[1] > 1:
-                most = 1
+    lanes = min(TILE, WORD)
     convs = [wire.conv for wire in wires if wire.conv is not None]
-    if convs and all(conv.weight.shape[3] < conv.stride[1] for conv in convs):
-        most = 1  # what lies between their windows would be listed for nothing
+    cuts = set(range(0, n_channels, lanes))
+    for conv in convs:
+        cuts |= set(range(0, n_channels, n_channels // conv.groups))
+    most = lanes // n_channels if _may_share(convs) else 1
     columns = max(n for n in range(1, max(most, 1) + 1) if width % n == 0 and (n == 1 or _fits(convs, n)))
     return Layout.of([*sorted(cuts), n_channels], columns, height, width)
+
+
+def _may_share(convs: list[Conv2d]) -> bool:
+    """Whether several columns can hear these projections as one wider kernel, and gain by it."""
+    if any(conv.groups > 1 or conv.dilation[1] > 1 for conv in convs):
+        return False
+    # Kernels narrower than their stride leave pixels unheard, which a wider one would list for nothing.
+    return not convs or any(conv.weight.shape[3] >= conv.stride[1] for conv in convs)
 
 
 def _fits(convs: list[Conv2d], columns: int) -> bool:

@@ -103,8 +103,8 @@ MUTANTS = (
     Mutant("columns fire alike", LAYOUT, "bits >>= np.uint64(channels % WORD)", "bits = bits"),
     Mutant("columns reached alike", TABLES, "((1 << n) - 1) << column * n", "((1 << n) - 1)"),
     Mutant("columns without stride", TABLES, "column * step : column * step + k_w, :", "column : column + k_w, :"),
-    Mutant("columns of a dilated kernel", WIRING, "groups > 1 or wire.conv.dilation[1] > 1", "groups > 1"),
-    Mutant("columns with groups", WIRING, "wire.conv.groups > 1 or", ""),
+    Mutant("columns of a dilated kernel", WIRING, "groups > 1 or conv.dilation[1] > 1", "groups > 1"),
+    Mutant("columns with groups", WIRING, "conv.groups > 1 or", ""),
     # Bit planes and lists
     Mutant(
         "carry forgotten",
@@ -164,7 +164,7 @@ MUTANTS = (
     Mutant("theta folded in a wrong order", WIRING, "np.repeat(worth, h * w, axis=1)", "np.tile(worth, (1, h * w))"),
     Mutant("theta of a wrong group", TABLES, "theta.reshape(groups, 1,", "theta[::-1].reshape(groups, 1,"),
     Mutant("first channel of a wrong group", TABLES, "// (c_out // conv.groups) * c_group", "// c_out * c_group"),
-    Mutant("tiles ignore groups", WIRING, "n_channels // wire.conv.groups))", "n_channels))"),
+    Mutant("tiles ignore groups", WIRING, "n_channels // conv.groups))", "n_channels))"),
     Mutant("weights by channel first", TABLES, ".transpose(2, 3, 1, 0)", ".transpose(3, 2, 1, 0)"),
     Mutant(
         "signed spikes taken as ones",

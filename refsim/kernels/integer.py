@@ -24,11 +24,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.events import WORD
 from refsim.kernels.bits import lowest_bit, popcount
 from refsim.kernels.compiling import inlined, inner, kernel
 from refsim.kernels.lanes import TILE, from_bits, lesser, load, select, splat, store, to_bits, widen
-from refsim.kernels.layout import cell_at, mark, neuron_of
+from refsim.kernels.layout import cell_at, lanes_used, mark, neuron_of
 from refsim.kernels.listing import list_block, n_groups, tiles_of_group
 from refsim.kernels.neuron import load_at
 from refsim.kernels.recompute import potential_of
@@ -146,7 +145,7 @@ def run_integers(  # type: ignore[no-untyped-def]
         while begin < n_images * layout.height * layout.across:
             end = list_block(events, lists, group, begin, shape)
             for tile in tiles_of_group(lists, layout.tiles, group):
-                used = ~np.uint64(0) >> np.uint64(WORD - layout.tiles[tile, 1])
+                used = lanes_used(layout, tile)
                 least, least_neg = load(gaps, tile * TILE), load(gaps, (len(layout.tiles) + tile) * TILE)
                 for i in range(begin, end):
                     b, cell, y, x = cell_at(layout, i)

@@ -54,6 +54,12 @@ def channels_of(layout, tile):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def lanes_used(layout, tile):  # type: ignore[no-untyped-def]
+    """The bits of the lanes that are neurons."""
+    return ~np.uint64(0) >> np.uint64(WORD - layout.tiles[tile, 1])
+
+
+@inlined
 def mark(mask, layout, tile, b, y, x, t, bits):  # type: ignore[no-untyped-def]
     """Set the bits of a cell's lanes in a mask of spikes."""
     first, channels = channels_of(layout, tile)

@@ -158,10 +158,13 @@ def list_runs(lists, p, tile, b, y, x):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def lanes_reached(lists, p, start, place, tap, columns):  # type: ignore[no-untyped-def]
-    """The lanes that the events of a stretch reach, one bit each; start[place] is where its first list begins."""
+def lanes_reached(lists, p, start, place, tap, columns, some):  # type: ignore[no-untyped-def]
+    """The lanes that the events of a stretch reach, one bit each.
+
+    start[place] : where its first list begins; some : whether there are any events
+    """
     if lists.geometry[p, ALIKE] == 1:
-        return ALL * np.uint64(start[place] < start[place + np.uint64(columns)])
+        return ALL * np.uint64(some)
     reached = np.uint64(0)
     before = start[place]
     for j in range(columns):
@@ -208,9 +211,9 @@ def list_block(events, lists, tile, position, shape):  # type: ignore[no-untyped
                                 begin += 1
                             while end > begin and entry[end - 1] >= first + lists.geometry[p, CHANNELS]:
                                 end -= 1
-                            reached |= ALL * np.uint64(begin < end)
-                        elif lists.geometry[p, IDENTITY] == 0:
-                            reached |= lanes_reached(lists, p, start, place, lists.runs[p, k, TAP], columns)
+                        if lists.geometry[p, IDENTITY] == 0:
+                            tap = lists.runs[p, k, TAP]
+                            reached |= lanes_reached(lists, p, start, place, tap, columns, begin < end)
                         copy_offset(entry, begin, end, np.int32(lists.runs[p, k, OFFSET]), rows, n)
                         if with_amplitudes and not ones:
                             copy_offset(amplitude, begin, end, amplitude.dtype.type(0), amplitudes, n)

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from refsim.events import WORD
 from refsim.kernels.bits import popcount
 from refsim.kernels.compiling import kernel
 from refsim.kernels.lanes import TILE, lesser, load, splat, store, to_bits
-from refsim.kernels.layout import cell_at, channels_of, mark
+from refsim.kernels.layout import cell_at, channels_of, lanes_used, mark
 from refsim.kernels.listing import Lists, list_block, n_groups, tiles_of_group
 from refsim.kernels.neuron import fire, load_at
 from refsim.kernels.synapse import gather
@@ -51,7 +50,7 @@ def run_spiking(layout, synapses, events, neurons, room, positive, negative, rec
             end = list_block(events, lists, group, begin, shape)
             for tile in tiles_of_group(lists, layout.tiles, group):
                 first, channels = channels_of(layout, tile)
-                used = ~np.uint64(0) >> np.uint64(WORD - layout.tiles[tile, 1])
+                used = lanes_used(layout, tile)
                 least, least_neg = load(gaps, tile * TILE), load(gaps, (len(layout.tiles) + tile) * TILE)
                 for i in range(begin, end):
                     b, cell, y, x = cell_at(layout, i)

@@ -11,12 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.events import WORD
 from refsim.kernels.bits import popcount
 from refsim.kernels.compiling import inlined, kernel
 from refsim.kernels.integer import gather_integers
 from refsim.kernels.lanes import select, splat, store, to_bits, widen
-from refsim.kernels.layout import cell_at, channels_of, mark
+from refsim.kernels.layout import cell_at, channels_of, lanes_used, mark
 from refsim.kernels.listing import list_block, n_groups, tiles_of_group
 from refsim.kernels.neuron import load_at
 
@@ -80,7 +79,7 @@ def run_quantised(  # type: ignore[no-untyped-def]
             end = list_block(events, lists, group, begin, shape)
             for tile in tiles_of_group(lists, layout.tiles, group):
                 first, channels = channels_of(layout, tile)
-                used = ~np.uint64(0) >> np.uint64(WORD - layout.tiles[tile, 1])
+                used = lanes_used(layout, tile)
                 for i in range(begin, end):
                     b, cell, y, x = cell_at(layout, i)
                     theta = load_at(neurons.theta, cell, tile)
