@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from refsim.errors import UsageError
 from refsim.kernels.layout import Layout
 from refsim.kernels.pairs import paired
-from refsim.kernels.quantised import WholeNeurons, round_currents
+from refsim.kernels.quantised import WholeNeurons
 from refsim.kernels.synapse import Synapses
 from refsim.model import Layer, Neuron, Spiking
 from refsim.tables import Plane, by_position, by_tile, identity_of, synapses_of
@@ -79,7 +79,7 @@ class Quantised:
     largest: int
     roundings: tuple[Rounding, ...]
 
-    def fits_32_bits(self, T: int, image: int) -> bool:
+    def fits_32_bits(self, T: int, image: float) -> bool:
         """Whether no potential can leave 32 bits within T steps, if the image adds at most `image` units to each.
 
         By induction: |v| <= A + t U after t steps, A the largest |v0| or theta and U the largest current of a step.
@@ -146,19 +146,6 @@ def quantise(layer: Layer, wires: list[Wire], shape: Plane, layout: Layout, mode
         largest=int((sums + np.abs(whole_bias)).max()),
         roundings=tuple(roundings),
     )
-
-
-def steady_current(quantised: Quantised, image: Floats | None, layout: Layout) -> tuple[NDArray[np.int32], int]:
-    """The current that is the same at every step, bias and image, in units and by tile; and the image's largest.
-
-    image : (B, H, W, C), the image's current in float64, or None if it drives others only
-    """
-    if image is None:
-        return by_tile(quantised.bias.astype(np.int32)[None], layout, 0), 0
-    current = image.reshape(-1, image.shape[3])
-    total = np.empty(current.shape, dtype=np.int32)
-    most = round_currents(current, quantised.unit, quantised.bias.astype(np.float64), float(LARGEST), total)
-    return by_tile(total, layout, 0), int(most)
 
 
 def bits_of(largest: Floats, limit: int) -> Counts:

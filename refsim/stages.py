@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from refsim.errors import RefsimError
 from refsim.events import Events, SpikeTrain
 from refsim.exact import Integers
-from refsim.fixed_point import Quantised, steady_current
+from refsim.fixed_point import FLOAT64, LARGEST, Quantised
 from refsim.kernels.integer import FAR, Memory, run_integers
 from refsim.kernels.lanes import TILE
 from refsim.kernels.population import room_for, run_currents, run_spiking
-from refsim.kernels.quantised import run_quantised, run_whole_currents
+from refsim.kernels.quantised import run_quantised, run_whole_currents, sum_steady
 from refsim.kernels.rows import STRIDE
 from refsim.model import INPUT
 from refsim.plan import Population
 from refsim.sources import Classes, Sources
-from refsim.tables import identity_of
+from refsim.tables import aligned_zeros, by_tile, identity_of
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -139,17 +139,22 @@ def _run_quantised(population: Population, quantised: Quantised, sources: Source
     return done._replace(recorded=whole * quantised.unit)
 
 
-def _steady(population: Population, quantised: Quantised, sources: Sources) -> tuple[NDArray[np.int32], int]:
-    """The current of bias and image, in units, and the largest of the image."""
+def _steady(population: Population, quantised: Quantised, sources: Sources) -> tuple[NDArray[np.int32], float]:
+    """The current of bias and image by tile, in units, and the largest of the image."""
+    layout = population.layout
     from_image = [each for each in population.projections if each.port.source == INPUT]
+    bias = by_tile(quantised.bias[None], layout, 0)
     if not from_image:
-        return steady_current(quantised, None, population.layout)
-    c, h, w = population.shape
-    current = np.zeros((len(sources.image), h, w, 1, c))
+        return bias.astype(np.int32), 0.0
     synapses, events = sources.amplitudes(from_image)
-    run_currents(population.layout, synapses, events, room_for(synapses, events, 1, current.dtype), current)
-    check_finite(population.name, current)
-    return steady_current(quantised, current[:, :, :, 0], population.layout)
+    room = room_for(synapses, events, 1, FLOAT64)
+    n_cells = len(sources.image) * layout.height * layout.across
+    steady = aligned_zeros((n_cells, len(layout.tiles), TILE), np.dtype(np.int32))
+    unit = by_tile(quantised.unit[None], layout, 1)
+    largest, finite = sum_steady(layout, synapses, events, room, unit, bias.astype(np.float64), float(LARGEST), steady)
+    if not finite:
+        fail_overflow(population.name)
+    return steady, largest
 
 
 def _classes(population: Population, quantised: Quantised, sources: Sources) -> Classes:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from refsim.kernels.bits import lowest_bit, popcount
 from refsim.kernels.compiling import inlined, inner, kernel
-from refsim.kernels.lanes import TILE, from_bits, lesser, load, select, splat, store, to_bits, widen
+from refsim.kernels.lanes import TILE, convert, from_bits, lesser, load, select, splat, store, to_bits
 from refsim.kernels.layout import cell_at, lanes_used, mark, neuron_of
 from refsim.kernels.listing import list_block, n_groups, tiles_of_group
 from refsim.kernels.neuron import load_at
@@ -161,7 +161,7 @@ def run_integers(  # type: ignore[no-untyped-def]
                             synapses, lists, n_planes, signed, load(bias, tile * TILE), tile,
                             ((i - begin) * T + t) * lists.n,
                         )  # fmt: skip
-                        m = v + widen(u, v)
+                        m = v + convert(u, v)
                         half_units += delivered + SLACK
                         bound = half_units // 2
                         up, near, gap = compare(m - theta, bound)

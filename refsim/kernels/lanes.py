@@ -74,6 +74,7 @@ for _symbol, _of_floats, _of_ints in (
     (operator.add, "fadd", "add"),
     (operator.sub, "fsub", "sub"),
     (operator.mul, "fmul", "mul"),
+    (operator.truediv, "fdiv", ""),
     (operator.and_, "", "and_"),
     (operator.or_, "", "or_"),
 ):
@@ -125,9 +126,11 @@ def _lesser(typingctx, a, b):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _widen(typingctx, lanes, like):  # type: ignore[no-untyped-def]
+def _convert(typingctx, lanes, like):  # type: ignore[no-untyped-def]
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return args[0] if lanes == like else builder.sext(args[0], args[1].type)
+        if lanes == like:
+            return args[0]
+        return (builder.fptosi if isinstance(lanes.dtype, types.Float) else builder.sext)(args[0], args[1].type)
 
     return like(lanes, like), codegen
 
@@ -163,8 +166,8 @@ def _plain_splat(value: Any) -> Any:
     return np.full(TILE, value)
 
 
-def _plain_widen(lanes: Any, like: Any) -> Any:
-    """Lanes of whole numbers in the type of others, which has at least as many bits."""
+def _plain_convert(lanes: Any, like: Any) -> Any:
+    """Lanes of whole numbers in the type of others, which has room for them."""
     return lanes.astype(like.dtype)
 
 
@@ -189,6 +192,6 @@ store: Callable[..., Any] = _plain_store if _plain else _store
 splat: Callable[..., Any] = _plain_splat if _plain else _splat
 select: Callable[..., Any] = np.where if _plain else _select
 lesser: Callable[..., Any] = _plain_lesser if _plain else _lesser
-widen: Callable[..., Any] = _plain_widen if _plain else _widen
+convert: Callable[..., Any] = _plain_convert if _plain else _convert
 to_bits: Callable[..., Any] = _plain_to_bits if _plain else _to_bits
 from_bits: Callable[..., Any] = _plain_from_bits if _plain else _from_bits

@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 from refsim.kernels.bits import popcount
 from refsim.kernels.compiling import inlined, kernel
 from refsim.kernels.integer import gather_integers
-from refsim.kernels.lanes import select, splat, store, to_bits, widen
+from refsim.kernels.lanes import TILE, convert, lesser, select, splat, store, to_bits
 from refsim.kernels.layout import cell_at, channels_of, lanes_used, mark
 from refsim.kernels.listing import list_block, n_groups, tiles_of_group
 from refsim.kernels.neuron import load_at
+from refsim.kernels.synapse import gather
+
+LARGE = 1.5 * 2.0**52
+"""Float64 numbers of this size are whole."""
 
 
 class WholeNeurons(NamedTuple):
@@ -84,14 +88,14 @@ def run_quantised(  # type: ignore[no-untyped-def]
                     b, cell, y, x = cell_at(layout, i)
                     theta = load_at(neurons.theta, cell, tile)
                     theta_neg = load_at(neurons.theta_neg, cell, tile)
-                    always = widen(load_at(steady, i, tile), theta)
+                    always = convert(load_at(steady, i, tile), theta)
                     v = load_at(neurons.v0, cell, tile)
                     fired, total = zero, zero
                     for t in range(T):
                         u, reached, _ = gather_integers(
                             synapses, lists, n_planes, signed, nothing, tile, ((i - begin) * T + t) * lists.n
                         )
-                        current = always + widen(u, theta)
+                        current = always + convert(u, theta)
                         v, fired, up, down = fire_whole(neurons, current, theta, theta_neg, v, fired)
                         mark(positive, layout, tile, b, y, x, t, up & used)
                         if neurons.dual:
@@ -125,28 +129,64 @@ def run_whole_currents(layout, synapses, events, n_planes, signed, steady, room,
                 first, channels = channels_of(layout, tile)
                 for i in range(begin, end):
                     b, _, y, x = cell_at(layout, i)
-                    always = widen(load_at(steady, i, tile), like)
+                    always = convert(load_at(steady, i, tile), like)
                     for t in range(T):
                         u, _, _ = gather_integers(
                             synapses, lists, n_planes, signed, nothing, tile, ((i - begin) * T + t) * lists.n
                         )
-                        store(out, 0, always + widen(u, like))
+                        store(out, 0, always + convert(u, like))
                         for column in range(layout.columns):
                             for k in range(channels):
                                 z_out[b, y, x + column, t, first + k] = out[column * channels + k]
             begin = end
 
 
-@kernel
-def round_currents(current, unit, bias, limit, steady):  # type: ignore[no-untyped-def]
-    """steady = round(current / unit) + bias, within +-limit; returns the largest rounded current.
+@inlined
+def saturated(x, high):  # type: ignore[no-untyped-def]
+    """Lanes within -high .. high."""
+    zero = splat(0.0)
+    return zero - lesser(zero - lesser(x, high), high)
 
-    current : (n, C) float64; unit, bias : (C,) float64, whole numbers; steady : (n, C) int32, written
+
+@inlined
+def rounded(x):  # type: ignore[no-untyped-def]
+    """Lanes of float64 within +-2^51, rounded to the nearest whole number, ties to the even one.
+
+    Numbers about LARGE are whole: adding it rounds, and taking it away brings the rest back.
     """
-    most = 0.0
-    for i in range(len(current)):
-        for c in range(len(unit)):
-            whole = min(max(np.rint(current[i, c] / unit[c]), -limit), limit)
-            most = max(most, abs(whole))
-            steady[i, c] = np.int32(min(max(whole + bias[c], -limit), limit))
-    return most
+    large = splat(LARGE)
+    return x + large - large
+
+
+@kernel
+def sum_steady(layout, synapses, events, room, unit, bias, limit, steady):  # type: ignore[no-untyped-def]
+    """The current of the image and the biases, which is the same at every step, in units.
+
+    layout, synapses, events, room : as in `population.run_currents`, in float64, for one step
+    unit, bias : (1, n_tiles, TILE) float64, the biases whole numbers
+    limit : float, what is saturated to, either sign; steady : (B * H * across, n_tiles, TILE) int32, written
+    Returns the largest current of the image, in units, and whether all were finite.
+    """
+    shape = (len(steady) // (layout.height * layout.across), layout.height, layout.across, 1)
+    lists, parts, out = room
+    zero, high, like = splat(0.0), splat(limit), splat(np.int32(0))
+    finite, least = True, zero
+    for group in range(n_groups(lists, layout.tiles)):
+        begin = np.int64(0)
+        while begin < len(steady):
+            end = list_block(events, lists, group, begin, shape)
+            for tile in tiles_of_group(lists, layout.tiles, group):
+                used = lanes_used(layout, tile)
+                for i in range(begin, end):
+                    u, _ = gather(synapses, lists, tile, (i - begin) * lists.n, 0, parts)
+                    finite &= used & ~to_bits(u - u >= zero) == np.uint64(0)  # inf - inf is not a number
+                    image = rounded(saturated(u / load_at(unit, 0, tile), high))
+                    least = lesser(lesser(image, zero - image), least)
+                    total = saturated(image + load_at(bias, 0, tile), high)
+                    store(steady, (i * len(layout.tiles) + tile) * TILE, convert(total, like))
+            begin = end
+    store(out, 0, zero - least)
+    largest = 0.0
+    for k in range(TILE):
+        largest = max(largest, out[0, k])
+    return largest, finite

@@ -25,7 +25,7 @@ WORDS = st.one_of(st.integers(0, 2**64 - 1), st.sampled_from([2**64 - 1, 2**63, 
 
 # As global names of this module: Numba compiles no attribute of a module variable.
 load, store, splat = lane_functions.load, lane_functions.store, lane_functions.splat
-select, lesser, widen = lane_functions.select, lane_functions.lesser, lane_functions.widen
+select, lesser, convert = lane_functions.select, lane_functions.lesser, lane_functions.convert
 to_bits, from_bits = lane_functions.to_bits, lane_functions.from_bits
 add_rows, subtract_rows = row_functions.add_rows, row_functions.subtract_rows
 add_scaled_rows, copy_offset = row_functions.add_scaled_rows, row_functions.copy_offset
@@ -167,7 +167,7 @@ def test_operators_between_lanes_are_those_between_numbers(dtype):
 @njit
 def call_bits(a, b, word, out):
     mask = (load(a, 0) > load(b, 0)) & from_bits(word) | (load(a, 0) < load(b, 0))
-    store(out, 0, widen(load(a, 0), load(out, 0)))
+    store(out, 0, convert(load(a, 0), load(out, 0)))
     return to_bits(mask)
 
 
