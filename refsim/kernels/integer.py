@@ -105,7 +105,7 @@ def gather_integers(synapses, lists, n_planes, signed, total, tile, i):  # type:
             part = part + part
             for sign in range(2 if signed[p] else 1):
                 list_ = np.uint64(i + (2 * k + sign if signed[p] else k))
-                begin, end = lists.bounds[list_], lists.bounds[list_ + np.uint64(1)]
+                begin, end = lists.bounds[list_, 0], lists.bounds[list_, 1]
                 if sign == 0:
                     part = add_rows(source.weight, tile, lists.rows, begin, end, part)
                 else:

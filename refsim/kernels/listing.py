@@ -25,7 +25,7 @@ PLACE, COLUMNS, TAP, FIRST, OFFSET = range(5)
 """What `Lists.runs` holds of a stretch."""
 
 KERNEL_Y, KERNEL_X, STRIDE_Y, STRIDE_X, PADDING_Y, PADDING_X, DILATION_Y, DILATION_X, HEIGHT, WIDTH = range(10)
-CHANNELS, SOURCE_CHANNELS, N_STEPS, CONSTANT, GROUPED, ONES, IDENTITY, ALIKE = range(10, 18)
+CHANNELS, SOURCE_CHANNELS, N_STEPS, CONSTANT, GROUPED, ONES, ALIKE = range(10, 17)
 """What `Lists.geometry` holds of a projection: `Synapses` in numbers, and whether each tap reaches all lanes."""
 
 
@@ -37,17 +37,17 @@ class Lists(NamedTuple):
     """The rows hit from a block of cells; room for them, reused from block to block.
 
     rows : int32; amplitudes : float, as long, or empty where all are 1
-    bounds : int64; list i is rows[bounds[i]:bounds[i + 1]], by cell, step, projection, class
+    bounds : (n, 2) int64; list i is rows[bounds[i, 0]:bounds[i, 1]], by cell, step, projection, class
     reached : uint64, the lanes that list i reaches, unless it is of an identity
     per_step : (P,) int64, classes of each projection, and n of them together
     most : entries that one cell may need
-    runs, n_runs
-        (P, taps, 5) and (P,) int64, to work in: stretches of neighbouring columns that are heard. PLACE: the list of
-        the first column at the first step; COLUMNS: how many; TAP: kernel position of the first; FIRST: its least
+    runs
+        (P, taps, 5) int64, to work in: stretches of neighbouring columns that are heard. PLACE: the list of the
+        first column at the first step; COLUMNS: how many; TAP: kernel position of the first; FIRST: its least
         entry; OFFSET: what turns entries into rows.
     shared : whether all tiles hear the same channels
     geometry, reach, first_channel
-        (P, 18) int64, (P, taps) uint64, (P, n_tiles) int64: where projections read, whatever their weights are, so that
+        (P, 17) int64, (P, taps) uint64, (P, n_tiles) int64: where projections read, whatever their weights are, so that
         one compiled function lists for all number types.
     """
 
@@ -59,7 +59,6 @@ class Lists(NamedTuple):
     n: int
     most: int
     runs: NDArray[np.int64]
-    n_runs: NDArray[np.int64]
     shared: bool
     geometry: NDArray[np.int64]
     reach: NDArray[np.uint64]
@@ -84,13 +83,12 @@ class Lists(NamedTuple):
         return cls(
             rows=np.empty(room, np.int32),
             amplitudes=np.empty(0 if dtype is None or all(each.ones for each in synapses) else room, dtype),
-            bounds=np.zeros(max(room // 8, n * T) + 1, np.int64),
+            bounds=np.zeros((max(room // 8, n * T), 2), np.int64),
             reached=np.zeros(max(room // 8, n * T), np.uint64),
             per_step=per_step,
             n=n,
             most=most,
             runs=np.empty((len(synapses), taps, 5), np.int64),
-            n_runs=np.empty(len(synapses), np.int64),
             shared=shared,
             geometry=np.array([_geometry(each) for each in synapses], np.int64),
             reach=reach,
@@ -111,7 +109,6 @@ def _geometry(synapses: Any) -> tuple[int, ...]:
         synapses.constant,
         synapses.grouped,
         synapses.ones,
-        synapses.identity,
         len(synapses.reach) == 1,
     )
 
@@ -183,43 +180,51 @@ def list_block(events, lists, tile, position, shape):  # type: ignore[no-untyped
     position : np.int64(0) to begin with; for a literal 0 Numba would compile all this once more
     """
     n_images, height, width, T = shape
-    rows, amplitudes, bounds = lists.rows, lists.amplitudes, lists.bounds
+    rows, amplitudes, bounds, runs = lists.rows, lists.amplitudes, lists.bounds, lists.runs
     with_amplitudes = len(amplitudes) > 0
     n = 0
-    i = np.uint64(0)
-    bounds[0] = 0
+    at = np.uint64(0)
     while position < n_images * height * width:
-        if i > np.uint64(0) and (n + lists.most + STRIDE > len(rows) or np.int64(i) + lists.n * T >= len(bounds)):
+        if at > np.uint64(0) and (n + lists.most + STRIDE > len(rows) or np.int64(at) + lists.n * T > len(bounds)):
             break
         b, cell = position // (height * width), position % (height * width)
+        first_list = at
         for p in range(len(events)):
-            lists.n_runs[p] = list_runs(lists, p, tile, b, cell // width, cell % width)
-        for t in range(T):
-            for p in range(len(events)):
-                start, entry, amplitude = events[p]
-                grouped, ones = lists.geometry[p, GROUPED] == 1, lists.geometry[p, ONES] == 1
-                n_runs = 0 if lists.geometry[p, CONSTANT] == 1 and t > 0 else lists.n_runs[p]
-                for c in range(lists.per_step[p]):
-                    step = (t * lists.per_step[p] + c) * lists.geometry[p, WIDTH]
+            q = np.uint64(p)
+            start, entry, amplitude = events[p]
+            geometry = lists.geometry
+            n_channels, columns_of_plane = geometry[q, CHANNELS], geometry[q, WIDTH]
+            grouped, ones, alike = geometry[q, GROUPED] == 1, geometry[q, ONES] == 1, geometry[q, ALIKE] == 1
+            classes = np.uint64(lists.per_step[q])
+            n_runs = np.uint64(list_runs(lists, p, tile, b, cell // width, cell % width))
+            step = np.uint64(0)
+            for t in range(T):
+                if t == 1 and geometry[q, CONSTANT] == 1:
+                    n_runs = np.uint64(0)
+                i = first_list + np.uint64(t * lists.n)
+                for _ in range(classes):
                     reached = np.uint64(0)
+                    before = n
                     for k in range(n_runs):
-                        place, columns = np.uint64(lists.runs[p, k, PLACE] + step), lists.runs[p, k, COLUMNS]
+                        place, columns = np.uint64(runs[q, k, PLACE]) + step, runs[q, k, COLUMNS]
                         begin, end = start[place], start[place + np.uint64(columns)]
                         if grouped:
-                            first = lists.runs[p, k, FIRST]
+                            first = runs[q, k, FIRST]
                             while begin < end and entry[begin] < first:
                                 begin += 1
-                            while end > begin and entry[end - 1] >= first + lists.geometry[p, CHANNELS]:
+                            while end > begin and entry[end - 1] >= first + n_channels:
                                 end -= 1
-                        if lists.geometry[p, IDENTITY] == 0:
-                            tap = lists.runs[p, k, TAP]
-                            reached |= lanes_reached(lists, p, start, place, tap, columns, begin < end)
-                        copy_offset(entry, begin, end, np.int32(lists.runs[p, k, OFFSET]), rows, n)
+                        if not alike:
+                            reached |= lanes_reached(lists, p, start, place, runs[q, k, TAP], columns, begin < end)
+                        copy_offset(entry, begin, end, np.int32(runs[q, k, OFFSET]), rows, n)
                         if with_amplitudes and not ones:
                             copy_offset(amplitude, begin, end, amplitude.dtype.type(0), amplitudes, n)
                         n += end - begin
-                    lists.reached[i] = reached
+                    bounds[i, 0], bounds[i, 1] = before, n
+                    lists.reached[i] = ALL * np.uint64(n > before) if alike else reached
                     i += np.uint64(1)
-                    bounds[i] = n
+                    step += np.uint64(columns_of_plane)
+            first_list += classes
+        at += np.uint64(lists.n * T)
         position += 1
     return position

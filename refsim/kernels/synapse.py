@@ -67,7 +67,7 @@ def gather(synapses, lists, tile, i, t, parts):  # type: ignore[no-untyped-def]
             part = load(parts, p * TILE)
             reached = ~np.uint64(0)
         else:
-            begin, end = lists.bounds[i + p], lists.bounds[i + p + 1]
+            begin, end = lists.bounds[i + p, 0], lists.bounds[i + p, 1]
             if source.ones:
                 part = add_rows(source.weight, tile, lists.rows, begin, end, zero)
             else:
