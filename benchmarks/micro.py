@@ -15,6 +15,9 @@ from refsim.tables import aligned_zeros
 LEVELS = {"L1": 64, "L2": 2304, "L3": 40000}
 """Rows of a table: 64 rows of 64 float64 are 32 KB, 2304 are 1.2 MB, 40000 are 20 MB."""
 
+SHORTEST = 400
+"""Rows of a list, at least."""
+
 SUMS: dict[Any, Any] = {
     np.float64: np.float64, np.float32: np.float32, np.int32: np.int32, np.int16: np.int32, np.int8: np.int32
 }  # fmt: skip
@@ -35,7 +38,8 @@ def measure(rounds: int) -> list[dict[str, Any]]:
         for level, n_rows in LEVELS.items():
             weight = aligned_zeros((1, n_rows, TILE), np.dtype(dtype))
             weight[:] = rng.integers(-9, 9, size=weight.shape)
-            rows = np.sort(rng.choice(n_rows, n_rows // 5, replace=False)).astype(np.int32)
+            few = n_rows // 5 < SHORTEST  # of a small table, rows more than once: short lists measure the loop's ends
+            rows = np.sort(rng.choice(n_rows, max(n_rows // 5, SHORTEST), replace=few)).astype(np.int32)
             out = np.empty(TILE, of_sum)
             repeats = max(1, 200_000 // len(rows))
             _repeat(weight, rows, of_sum(0), 1, out)

@@ -83,8 +83,8 @@ class Lists(NamedTuple):
         return cls(
             rows=np.empty(room, np.int32),
             amplitudes=np.empty(0 if dtype is None or all(each.ones for each in synapses) else room, dtype),
-            bounds=np.zeros((max(room // 8, n * T), 2), np.int64),
-            reached=np.zeros(max(room // 8, n * T), np.uint64),
+            bounds=np.empty((max(room // 8, n * T), 2), np.int64),
+            reached=np.empty(max(room // 8, n * T), np.uint64),
             per_step=per_step,
             n=n,
             most=most,
