@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from refsim.comparison.counts import expected_ops
 from refsim.errors import UsageError
-from refsim.model import AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
+from refsim.model import Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
 from refsim.plan import compile_network
 from refsim.reference.network import Simulation
 from refsim.reference.quantised import simulate as simulate_reference
@@ -142,6 +142,28 @@ def test_potentials_grow_beyond_32_bits_where_they_must(mode):
     compare(network, x, 20, mode)
     trace = simulate(compile_network(network, mode), x, 20, record=("v",))
     assert np.abs(trace.populations["s1"].v).max() > 2**31 / 2**16
+
+
+@pytest.mark.parametrize("mode", sorted(BITS))
+def test_image_and_bias_that_are_too_large_together_are_saturated_together(mode):
+    # Each fills 32 bits, with equal and with opposite signs; so do their halves, rounded, between.
+    network = Network(
+        name="shortcut",
+        input=InputSpec(shape=(6, 1, 1)),
+        layers=(
+            Spiking(name="s1", inputs=("input",), neuron=Neuron(theta=1.0, v0=0.0, theta_neg=-1.0)),
+            Conv2d(
+                name="c",
+                inputs=("s1",),
+                weight=np.eye(6)[:, :, None, None],
+                bias=np.array([1e9, 1e9, -1e9, -1e9, 32000.0, 0.25]),
+            ),
+            Add(name="add", inputs=("input", "c")),
+            Spiking(name="s2", inputs=("add",), neuron=Neuron(theta=1.0, v0=0.5, theta_neg=-1.0)),
+            Linear(name="out", inputs=("s2",), weight=np.eye(6), bias=np.zeros(6)),
+        ),
+    )
+    compare(network, np.array([1e9, -1e9, 1e9, -1e9, 2000.0, 2.5 * 2.0**-16]).reshape(1, 6, 1, 1), 7, mode)
 
 
 @pytest.mark.parametrize("mode", sorted(BITS))
