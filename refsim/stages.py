@@ -143,15 +143,14 @@ def _steady(population: Population, quantised: Quantised, sources: Sources) -> t
     """The current of bias and image by tile, in units, and the largest of the image."""
     layout = population.layout
     from_image = [each for each in population.projections if each.port.source == INPUT]
-    bias = by_tile(quantised.bias[None], layout, 0)
     if not from_image:
-        return bias.astype(np.int32), 0.0
+        return by_tile(quantised.bias.astype(np.int32)[None], layout, 0), 0.0
     synapses, events = sources.amplitudes(from_image)
     room = room_for(synapses, events, 1, FLOAT64)
     n_cells = len(sources.image) * layout.height * layout.across
     steady = aligned_zeros((n_cells, len(layout.tiles), TILE), np.dtype(np.int32))
-    unit = by_tile(quantised.unit[None], layout, 1)
-    largest, finite = sum_steady(layout, synapses, events, room, unit, bias.astype(np.float64), float(LARGEST), steady)
+    unit, bias = by_tile(quantised.unit[None], layout, 1), by_tile(quantised.bias.astype(np.float64)[None], layout, 0)
+    largest, finite = sum_steady(layout, synapses, events, room, unit, bias, float(LARGEST), steady)
     if not finite:
         fail_overflow(population.name)
     return steady, largest
