@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from refsim.events import WORD
 from refsim.kernels.compiling import inlined
 
+ALL = ~np.uint64(0)
+"""All lanes, or bits."""
+
 
 class Layout(NamedTuple):
     """The neurons of a population as cells: the positions that one tile covers, row by row.
@@ -54,16 +57,22 @@ def channels_of(layout, tile):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def lowest(n):  # type: ignore[no-untyped-def]
+    """The lowest n bits, 1 or more."""
+    return ALL >> np.uint64(WORD - n)
+
+
+@inlined
 def lanes_used(layout, tile):  # type: ignore[no-untyped-def]
     """The bits of the lanes that are neurons."""
-    return ~np.uint64(0) >> np.uint64(WORD - layout.tiles[tile, 1])
+    return lowest(layout.tiles[tile, 1])
 
 
 @inlined
 def mark(mask, layout, tile, b, y, x, t, bits):  # type: ignore[no-untyped-def]
     """Set the bits of a cell's lanes in a mask of spikes."""
     first, channels = channels_of(layout, tile)
-    one_column = ~np.uint64(0) >> np.uint64(WORD - channels)
+    one_column = lowest(channels)
     for column in range(layout.columns):
         mask[b, y, x + column, t, first // WORD] |= (bits & one_column) << np.uint64(first % WORD)
         bits >>= np.uint64(channels % WORD)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.kernels.compiling import inlined, kernel
+from refsim.kernels.layout import ALL
 from refsim.kernels.rows import STRIDE, copy_offset
 
 SHARED = 2**18
@@ -27,10 +28,6 @@ PLACE, COLUMNS, TAP, FIRST, OFFSET = range(5)
 KERNEL_Y, KERNEL_X, STRIDE_Y, STRIDE_X, PADDING_Y, PADDING_X, DILATION_Y, DILATION_X, HEIGHT, WIDTH = range(10)
 CHANNELS, SOURCE_CHANNELS, N_STEPS, CONSTANT, GROUPED, ONES, ALIKE = range(10, 17)
 """What `Lists.geometry` holds of a projection: `Synapses` in numbers, and whether each tap reaches all lanes."""
-
-
-ALL = ~np.uint64(0)
-"""All lanes."""
 
 
 class Lists(NamedTuple):

@@ -13,11 +13,11 @@ import numpy as np
 
 from refsim.kernels.bits import popcount
 from refsim.kernels.compiling import kernel
-from refsim.kernels.lanes import TILE, lesser, load, splat, store, to_bits
+from refsim.kernels.lanes import TILE, lesser, load, splat, store
 from refsim.kernels.layout import cell_at, channels_of, lanes_used, mark
 from refsim.kernels.listing import Lists, list_block, n_groups, tiles_of_group
 from refsim.kernels.neuron import fire, load_at
-from refsim.kernels.synapse import gather
+from refsim.kernels.synapse import all_finite, gather
 
 
 def room_for(synapses: tuple[Any, ...], events: tuple[Any, ...], T: int, dtype: Any) -> tuple[Any, ...]:
@@ -70,7 +70,7 @@ def run_spiking(layout, synapses, events, neurons, room, positive, negative, rec
                     per_theta = load_at(neurons.per_theta, cell, tile)
                     least = lesser(gap * per_theta, least)
                     least_neg = lesser(gap_neg * per_theta, least_neg)
-                    finite &= used & ~to_bits(total - total >= zero) == np.uint64(0)  # inf - inf is not a number
+                    finite &= all_finite(total, used)
                     if recorded.shape[1] > 0:
                         store(out, 0, total)
                         store(out, TILE, v)

@@ -18,7 +18,7 @@ from refsim.kernels.lanes import TILE, convert, lesser, select, splat, store, to
 from refsim.kernels.layout import cell_at, channels_of, lanes_used, mark
 from refsim.kernels.listing import list_block, n_groups, tiles_of_group
 from refsim.kernels.neuron import load_at
-from refsim.kernels.synapse import gather
+from refsim.kernels.synapse import all_finite, gather
 
 LARGE = 1.5 * 2.0**52
 """Float64 numbers of this size are whole."""
@@ -179,14 +179,14 @@ def sum_steady(layout, synapses, events, room, unit, bias, limit, steady):  # ty
                 used = lanes_used(layout, tile)
                 for i in range(begin, end):
                     u, _ = gather(synapses, lists, tile, (i - begin) * lists.n, 0, parts)
-                    finite &= used & ~to_bits(u - u >= zero) == np.uint64(0)  # inf - inf is not a number
+                    finite &= all_finite(u, used)
                     image = rounded(saturated(u / load_at(unit, 0, tile), high))
                     least = lesser(lesser(image, zero - image), least)
                     total = saturated(image + load_at(bias, 0, tile), high)
                     store(steady, (i * len(layout.tiles) + tile) * TILE, convert(total, like))
             begin = end
-    store(out, 0, zero - least)
+    store(out, 0, least)
     largest = 0.0
     for k in range(TILE):
-        largest = max(largest, out[0, k])
+        largest = max(largest, -out[0, k])
     return largest, finite

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.kernels.compiling import inlined
-from refsim.kernels.lanes import TILE, load, splat, store
+from refsim.kernels.lanes import TILE, load, splat, store, to_bits
+from refsim.kernels.layout import ALL
 from refsim.kernels.rows import add_rows, add_scaled_rows
 
 
@@ -65,7 +66,7 @@ def gather(synapses, lists, tile, i, t, parts):  # type: ignore[no-untyped-def]
         source = synapses[p]
         if source.constant and t > 0:
             part = load(parts, p * TILE)
-            reached = ~np.uint64(0)
+            reached = ALL
         else:
             begin, end = lists.bounds[i + p, 0], lists.bounds[i + p, 1]
             if source.ones:
@@ -75,7 +76,7 @@ def gather(synapses, lists, tile, i, t, parts):  # type: ignore[no-untyped-def]
             part = part + load(source.bias, tile * TILE)
             if source.constant:
                 store(parts, p * TILE, part)
-                reached = ~np.uint64(0)
+                reached = ALL
             elif source.identity:
                 for k in range(begin, end):
                     reached |= np.uint64(1) << np.uint64(lists.rows[k])
@@ -83,3 +84,10 @@ def gather(synapses, lists, tile, i, t, parts):  # type: ignore[no-untyped-def]
                 reached |= lists.reached[i + p]
         total = part if p == 0 else total + part
     return total, reached
+
+
+@inlined
+def all_finite(current, used):  # type: ignore[no-untyped-def]
+    """Whether the lanes in use are finite numbers: inf - inf is none, and not even equal to itself."""
+    rest = current - current
+    return used & ~to_bits(rest >= rest) == np.uint64(0)

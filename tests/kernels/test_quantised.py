@@ -146,7 +146,7 @@ def test_potentials_grow_beyond_32_bits_where_they_must(mode):
 
 @pytest.mark.parametrize("mode", sorted(BITS))
 def test_image_and_bias_that_are_too_large_together_are_saturated_together(mode):
-    # Each fills 32 bits, with equal and with opposite signs; so do their halves, rounded, between.
+    # In the first four channels each fills 32 bits, with equal and with opposite signs; in the last two none does.
     network = Network(
         name="shortcut",
         input=InputSpec(shape=(6, 1, 1)),
