@@ -10,13 +10,13 @@ from typing import Any
 
 import refsim
 from refsim.analysis.statistics import wilson_interval
-from refsim.formats.currents import InputCurrents, strided
-from refsim.formats.datasets import check_against, open_data
-from refsim.formats.locate import find_weights
-from refsim.golden import with_neuron
-from refsim.parallel import run_ann, run_snn
+from refsim.engine.batches import run_ann, run_snn
+from refsim.formats.images.currents import InputCurrents, strided
+from refsim.formats.images.datasets import check_against, open_data
+from refsim.formats.weights.locate import find_weights
 from refsim.plots.accuracy import Accuracies
 from refsim.plots.style import new_figure, save_figure, styled
+from refsim.verification.golden import with_neuron
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "docs" / "figures"

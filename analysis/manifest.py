@@ -13,7 +13,7 @@ from typing import Any
 
 from common import NEURONS, ROOT, Study, options, powers_of_two, table
 
-from refsim.formats.locate import find_weights
+from refsim.formats.weights.locate import find_weights
 
 MANIFEST = ROOT / "weights" / "MANIFEST.json"
 

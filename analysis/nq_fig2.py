@@ -14,7 +14,7 @@ from common import Study, new_figure, options, publish, styled, table
 import refsim
 from refsim.analysis.residual import Residual, describe_residual, gaussian_shares
 from refsim.analysis.statistics import Moments
-from refsim.parallel import map_batches
+from refsim.engine.batches import map_batches
 from refsim.plots.density import plot_density, plot_residual
 from refsim.plots.style import letter_panels, literal
 

@@ -15,12 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from refsim import __version__
 from refsim.cli.options import load_inputs, load_weights
-from refsim.distributed.connection import connected
-from refsim.distributed.worker import Recipe
-from refsim.store.directory import About, RunDirectory
-from refsim.store.spec import Spec
+from refsim.runs.cluster.connection import connected
+from refsim.runs.cluster.worker import Recipe
+from refsim.runs.store.directory import About, RunDirectory
+from refsim.runs.store.spec import Spec
+from refsim.version import __version__
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.turns import by_turns, spread
+from refsim.engine.plan import compile_network
+from refsim.engine.simulator import simulate
 from refsim.model import Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
-from refsim.plan import compile_network
-from refsim.simulator import simulate
 
 Array = NDArray[Any]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from refsim.kernels.lanes import TILE, splat, store
-from refsim.kernels.rows import add_rows
-from refsim.tables import aligned_zeros
+from refsim.engine.kernels.lanes import TILE, splat, store
+from refsim.engine.kernels.rows import add_rows
+from refsim.engine.tables import aligned_zeros
 
 LEVELS = {"L1": 64, "L2": 2304, "L3": 40000}
 """Rows of a table: 64 rows of 64 float64 are 32 KB, 2304 are 1.2 MB, 40000 are 20 MB."""

@@ -37,10 +37,10 @@ from benchmarks.growth import growth, with_v0
 from benchmarks.processes import memory, start_times
 from benchmarks.turns import Run, by_turns, spread
 from refsim.cli.options import load_inputs, load_weights
+from refsim.engine.batches import run_snn
+from refsim.engine.plan import compile_network
+from refsim.engine.simulator import simulate
 from refsim.model import INPUT, Network
-from refsim.parallel import run_snn
-from refsim.plan import compile_network
-from refsim.simulator import simulate
 
 Array = NDArray[Any]
 MODES = {"exact": "int32", "float64": "float64", "float32": "float32", "int16": "int16", "int8": "int8"}

@@ -13,7 +13,7 @@ The names below are imported when they are first used, so that `import refsim` i
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from refsim.version import __version__
 
 _HOMES = {
     "Activation": "refsim.model",
@@ -25,19 +25,19 @@ _HOMES = {
     "Linear": "refsim.model",
     "Network": "refsim.model",
     "Neuron": "refsim.model",
-    "RefsimError": "refsim.errors",
-    "Result": "refsim.results",
-    "Samples": "refsim.formats.parts",
+    "RefsimError": "refsim.exceptions",
+    "Result": "refsim.engine.results",
+    "Samples": "refsim.formats.weights.parts",
     "Spiking": "refsim.model",
-    "Trace": "refsim.simulator",
-    "WeightFile": "refsim.formats.parts",
-    "compile_network": "refsim.plan",
-    "forward": "refsim.simulator",
-    "load": "refsim.formats.hdf5",
-    "predictions": "refsim.results",
-    "read_result": "refsim.recording",
-    "save": "refsim.formats.hdf5",
-    "simulate": "refsim.simulator",
+    "Trace": "refsim.engine.trace",
+    "WeightFile": "refsim.formats.weights.parts",
+    "compile_network": "refsim.engine.plan",
+    "forward": "refsim.engine.simulator",
+    "load": "refsim.formats.weights.hdf5",
+    "predictions": "refsim.engine.results",
+    "read_result": "refsim.runs.recording",
+    "save": "refsim.formats.weights.hdf5",
+    "simulate": "refsim.engine.simulator",
 }
 
 __all__ = [
@@ -67,14 +67,15 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from refsim.errors import RefsimError
-    from refsim.formats.hdf5 import load, save
-    from refsim.formats.parts import Samples, WeightFile
+    from refsim.engine.plan import compile_network
+    from refsim.engine.results import Result, predictions
+    from refsim.engine.simulator import forward, simulate
+    from refsim.engine.trace import Trace
+    from refsim.exceptions import RefsimError
+    from refsim.formats.weights.hdf5 import load, save
+    from refsim.formats.weights.parts import Samples, WeightFile
     from refsim.model import Activation, Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
-    from refsim.plan import compile_network
-    from refsim.recording import read_result
-    from refsim.results import Result, predictions
-    from refsim.simulator import Trace, forward, simulate
+    from refsim.runs.recording import read_result
 
 
 def __getattr__(name: str) -> Any:

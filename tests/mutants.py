@@ -24,16 +24,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = (
-    "engine/test_edges.py",
-    "engine/test_kernels.py",
-    "engine/test_counts.py",
-    "engine/test_equality.py",
+    "test_edges.py",
+    "test_kernels.py",
+    "test_counts.py",
+    "test_equality.py",
     "kernels/test_exact.py",
     "kernels/test_quantised.py",
-    "engine/test_ann.py",
-    "engine/test_invariance.py",
-    "engine/test_naive.py",
-    "engine/test_kinds.py",
+    "test_ann.py",
+    "test_invariance.py",
+    "test_naive.py",
+    "test_kinds.py",
 )
 TOO_SLOW = ("residual", "long_runs", "falls_back", "recorded_in_float64", "beyond_one_mask_word")
 """Tests of networks so large that interpreting them takes minutes; parts of their names."""
@@ -43,7 +43,7 @@ CPU_SECONDS = 300
 
 
 class Mutant(NamedTuple):
-    """Replace the text `old` by `new`; it stands once in refsim/`path`, or, if moved, once in the engine."""
+    """Replace the text `old` by `new`; it stands once in refsim/engine/`path`, or, if moved, once in the engine."""
 
     name: str
     path: str
@@ -52,10 +52,25 @@ class Mutant(NamedTuple):
 
 
 NEURON, SYNAPSE, POPULATION = "kernels/neuron.py", "kernels/synapse.py", "kernels/population.py"
-PLANES, LISTS, LAYOUT, INTEGER = "kernels/planes.py", "kernels/lists.py", "kernels/layout.py", "kernels/integer.py"
-RECOMPUTE, EXACT, TABLES, FANOUT = "kernels/recompute.py", "exact.py", "tables.py", "fanout.py"
-LISTING, QUANTISED, FIXED, WIRING = "kernels/listing.py", "kernels/quantised.py", "fixed_point.py", "wiring.py"
-PLAN, PORTS, SIMULATOR = "plan.py", "ports.py", "simulator.py"
+PLANES, LISTS, LAYOUT, INTEGER = (
+    "kernels/planes.py",
+    "kernels/lists.py",
+    "kernels/layout.py",
+    "kernels/integer.py",
+)
+RECOMPUTE, EXACT, TABLES, FANOUT = (
+    "kernels/recompute.py",
+    "exact.py",
+    "tables.py",
+    "fanout.py",
+)
+LISTING, QUANTISED, FIXED, WIRING = (
+    "kernels/listing.py",
+    "kernels/quantised.py",
+    "quantised.py",
+    "wiring.py",
+)
+PLAN, PORTS, SIMULATOR = "plan.py", "arrivals.py", "simulator.py"
 
 MUTANTS = (
     # The neuron
@@ -222,7 +237,7 @@ def main(words: list[str]) -> int:
         for part in ("refsim", "tests"):
             shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis"))
         shutil.copy(ROOT / "pyproject.toml", copy)
-        lanes = copy / "refsim/kernels/lanes.py"
+        lanes = copy / "refsim/engine/kernels/lanes.py"
         lanes.write_text(lanes.read_text(encoding="utf-8").replace("TILE = 64\n", "TILE = 4\n"), encoding="utf-8")
         outcome, seconds = _outcome(copy)
         print(f"{seconds:5.1f} CPU-s for the tests without any mutant", flush=True)
@@ -235,7 +250,7 @@ def main(words: list[str]) -> int:
 
 
 def _try(copy: Path, mutant: Mutant) -> str:
-    path = _place(copy / "refsim", mutant)
+    path = _place(copy / "refsim/engine", mutant)
     outcome, seconds = "stale", 0.0
     if path is not None:
         original = path.read_text(encoding="utf-8")

@@ -18,8 +18,8 @@ import pytest
 import refsim
 from refsim.analysis.statistics import wilson_interval
 from refsim.cli import main as refsim_main
-from refsim.formats.hdf5 import save
-from refsim.formats.locate import find_weights
+from refsim.formats.weights.hdf5 import save
+from refsim.formats.weights.locate import find_weights
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "analysis"
 compiled = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="a whole network, interpreted")

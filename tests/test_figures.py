@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from refsim import simulator
 from refsim.analysis.errors import split
+from refsim.engine import simulator
+from refsim.engine.plan import compile_network
 from refsim.model import InputSpec, Linear, Network, Neuron, Spiking
-from refsim.plan import compile_network
 from refsim.reference import network as specification
 
 T = 5

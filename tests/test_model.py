@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from refsim.errors import NetworkError, UsageError
+from refsim.exceptions import NetworkError, UsageError
 from refsim.model import (
     DUAL_THETA_NEG,
     Activation,

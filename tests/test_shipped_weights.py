@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import refsim
-from refsim.formats.locate import find_weights
+from refsim.formats.weights.locate import find_weights
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 MANIFEST: dict[str, dict[str, Any]] = json.loads((FOLDER / "MANIFEST.json").read_text())

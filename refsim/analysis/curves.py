@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import UsageError
+from refsim.exceptions import UsageError
 from refsim.model import Neuron
 from refsim.reference.neurons import State, fire
 

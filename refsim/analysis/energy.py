@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.analysis.operations import AnnOperations, SnnOperations
-from refsim.errors import FormatError, UsageError
+from refsim.exceptions import FormatError, UsageError
 
 SNN_CLASSES = tuple(each.name for each in fields(SnnOperations) if each.name != "n_images")
 """Classes of SNN operations that may have a price, as `SnnOperations` counts them."""

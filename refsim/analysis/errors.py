@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import UsageError
+from refsim.exceptions import UsageError
 from refsim.model import Activation, Neuron
 from refsim.reference.activations import qcfs, relu
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from refsim.analysis.errors import LocalErrors, against, check_splittable, over_neurons, split
 from refsim.analysis.residual import Residual, describe_residual
 from refsim.analysis.statistics import Distribution, Moments
-from refsim.errors import UsageError
+from refsim.engine.trace import PopulationTrace
+from refsim.exceptions import UsageError
 from refsim.model import Activation, Network, Spiking
-from refsim.simulator import PopulationTrace
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]

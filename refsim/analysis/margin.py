@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from refsim.engine.results import Result
 from refsim.model import AvgPool2d, Conv2d, Flatten, Linear, Network, Spiking
-from refsim.results import Result
 
 Floats = NDArray[np.float64]
 

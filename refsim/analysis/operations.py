@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.analysis.macs import network_macs
+from refsim.engine.results import Result
 from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Linear, Network, Spiking
-from refsim.results import Result
 
 Counts = NDArray[np.int64]
 

@@ -8,9 +8,7 @@ from typing import Any
 
 import click
 
-from refsim.cli.calibration import choose
 from refsim.cli.compare_text import as_markdown, as_text
-from refsim.cli.interrupt import Interrupt, InterruptedRunError, interruptible
 from refsim.cli.options import (
     color_option,
     load_inputs,
@@ -22,11 +20,13 @@ from refsim.cli.options import (
 )
 from refsim.cli.progress import note_compilation, progress
 from refsim.cli.render import to_json
-from refsim.cli.summary import SOP, summarize_ann, unknown_L
 from refsim.cli.tables import use_color
-from refsim.errors import UsageError
-from refsim.formats.text import clean
-from refsim.formats.writer import write_atomically
+from refsim.exceptions import UsageError
+from refsim.formats.atomic import write_atomically
+from refsim.formats.untrusted.text import clean
+from refsim.methods.choose_images import choose
+from refsim.reports.run import SOP, summarize_ann, unknown_L
+from refsim.runs.interrupt import Interrupt, InterruptedRunError, interruptible
 
 SCHEMA = "refsim-compare 1"
 ALL = "all"
@@ -115,9 +115,9 @@ def _compare(options: dict[str, Any], interrupt: Interrupt) -> dict[str, Any]:
 
     note_compilation(options["quiet"])
     from refsim.analysis.energy import find_energy_model
+    from refsim.engine.results import Result
     from refsim.methods.base import Calibration
     from refsim.methods.compare import Arena, compare_method, passes
-    from refsim.results import Result
 
     threads = thread_count(options["threads"])
     calibration = None
@@ -164,7 +164,7 @@ def _compare(options: dict[str, Any], interrupt: Interrupt) -> dict[str, Any]:
 
 
 def _version() -> str:
-    from refsim import __version__
+    from refsim.version import __version__
 
     return __version__
 
@@ -204,9 +204,9 @@ def _calibration(options: dict[str, Any], file: Any, inputs: Any) -> Any:
 
 def _run_ann(network: Any, arena: Any, quiet: bool, interrupt: Interrupt) -> Any:
     """How many images the source ANN gets right, as a `Result`; None where its activations are not known."""
-    from refsim.cli.study import ann_result
-    from refsim.parallel import run_ann
-    from refsim.plan import compile_network
+    from refsim.engine.batches import run_ann
+    from refsim.engine.plan import compile_network
+    from refsim.runs.study import ann_result
 
     unknown = unknown_L(network)
     if unknown is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from refsim.cli.tables import columns, count, dim, emphasize
-from refsim.formats.text import clean
+from refsim.formats.untrusted.text import clean
 
 Rows = list[list[str]]
 

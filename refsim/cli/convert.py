@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from refsim.cli.options import thread_count
-from refsim.errors import UsageError
+from refsim.exceptions import UsageError
 from refsim.importers.presets import PRESETS, Preset, describe
 
 RELU_METHOD = "opi:99.9"
@@ -114,8 +114,8 @@ def convert(source: Path, output: Path, preset: str | None, **options: Any) -> N
 
     PyTorch is not needed, and nothing in SOURCE is executed.
     """
-    from refsim.formats.hdf5 import save
-    from refsim.formats.text import clean
+    from refsim.formats.untrusted.text import clean
+    from refsim.formats.weights.hdf5 import save
     from refsim.importers.architectures import to_network
     from refsim.importers.checkpoint import load_checkpoint
     from refsim.model import Conv2d, Linear
@@ -157,8 +157,8 @@ def convert(source: Path, output: Path, preset: str | None, **options: Any) -> N
 
 def _settings(preset: str | None, options: dict[str, Any]) -> tuple[Any, Preset | None]:
     """The importer's options, and the data set they name."""
-    from refsim.convert import NeuronChoice
     from refsim.importers.options import ImportOptions
+    from refsim.importers.parameters import NeuronChoice
 
     named = [given for given in (options["mean"], options["std"]) if isinstance(given, Preset)]
     if len({given.dataset for given in named}) > 1:
@@ -212,8 +212,8 @@ def _method(name: str | None, calibrated: bool) -> Any:
 
 def _converted(network: Any, method: Any, choice: Any, options: dict[str, Any]) -> Any:
     """The network with the neurons that a method makes."""
-    from refsim.cli.calibration import open_training
     from refsim.methods.base import Calibration
+    from refsim.methods.choose_images import open_training
 
     if choice.kind == "dual" and method.signed:
         raise UsageError(f"method {method.name} has negative thresholds of its own; leave out --neuron")
@@ -235,8 +235,8 @@ def _converted(network: Any, method: Any, choice: Any, options: dict[str, Any]) 
 
 def _samples(path: Path, n: int, pad: bool, network: Any) -> Any:
     """N raw images of a data set with their labels."""
-    from refsim.formats.datasets import check_against, open_data
-    from refsim.formats.parts import Samples
+    from refsim.formats.images.datasets import check_against, open_data
+    from refsim.formats.weights.parts import Samples
 
     data = open_data(path, pad_to=network.input.shape[1:] if pad else None, classes=network.classes)
     for warning in data.warnings:
@@ -253,7 +253,7 @@ def _golden(network: Any, samples: Any, n: int) -> list[Any]:
     if samples is None or n == 0:
         return []
     from refsim.cli.progress import note_compilation
-    from refsim.golden import record_goldens
+    from refsim.verification.golden import record_goldens
 
     note_compilation(quiet=False)
     return record_goldens(network, samples, n)

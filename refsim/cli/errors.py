@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from refsim import __version__
 from refsim.cli.errors_plot import check_plot, draw
 from refsim.cli.errors_text import DEFINITIONS, render
 from refsim.cli.options import (
@@ -32,7 +31,8 @@ from refsim.cli.options import (
 from refsim.cli.progress import note_compilation, progress
 from refsim.cli.quantised import describe_quantised
 from refsim.cli.tables import use_color
-from refsim.formats.text import clean
+from refsim.formats.untrusted.text import clean
+from refsim.version import __version__
 
 if TYPE_CHECKING:
     from refsim.analysis.layer_errors import LayerErrors
@@ -130,9 +130,9 @@ def _measure(
     options: dict[str, Any],
 ) -> list[LayerErrors]:
     from refsim.analysis.layer_errors import ErrorAccumulator
-    from refsim.parallel import default_batch, map_batches
-    from refsim.plan import compile_network
-    from refsim.simulator import forward, simulate
+    from refsim.engine.batches import default_batch, map_batches
+    from refsim.engine.plan import compile_network
+    from refsim.engine.simulator import forward, simulate
 
     record = frozenset({"spikes", "v", "current"})
     plan = compile_network(network, options["dtype"])

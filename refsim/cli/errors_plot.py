@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from refsim.formats.text import clean
+from refsim.formats.untrusted.text import clean
 
 FORMATS = (".png", ".svg", ".pdf")
 

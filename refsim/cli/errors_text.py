@@ -6,7 +6,7 @@ from typing import Any
 
 from refsim.cli.quantised import render_quantised
 from refsim.cli.tables import columns, dim, emphasize, percent
-from refsim.formats.text import clean
+from refsim.formats.untrusted.text import clean
 
 DEFINITIONS = {
     "clipping": "clip(zbar, 0, theta) - ReLU(zbar), zbar = mean input current over T steps",

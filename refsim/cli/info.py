@@ -9,12 +9,12 @@ from typing import Any
 import click
 import numpy as np
 
-from refsim import __version__
 from refsim.analysis.macs import Macs, network_macs
 from refsim.cli.options import json_option, load_weights, weights_option
-from refsim.formats.parts import WeightFile
-from refsim.formats.text import clean
+from refsim.formats.untrusted.text import clean
+from refsim.formats.weights.parts import WeightFile
 from refsim.model import Activation, AvgPool2d, Conv2d, Floats, Layer, Linear, Network, Spiking
+from refsim.version import __version__
 
 SCHEMA = "refsim-info 1"
 

@@ -8,8 +8,8 @@ import sys
 
 import click
 
-from refsim import __version__
-from refsim.errors import RefsimError
+from refsim.exceptions import RefsimError
+from refsim.version import __version__
 
 COMMANDS = {
     "run": "Simulate: accuracy at every t <= T, SOPs and energy.",
@@ -51,7 +51,7 @@ def cli() -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line and exit with the status of docs and `refsim.errors`."""
+    """Run the command line and exit with the status of docs and `refsim.exceptions`."""
     try:
         cli.main(args=argv, prog_name="refsim", standalone_mode=False)
         sys.stdout.flush()

@@ -10,11 +10,11 @@ import click
 from refsim.cli.options import color_option, json_option, load_weights
 from refsim.cli.output import FILES
 from refsim.cli.render import render, to_json, write
-from refsim.cli.summary import build_report, kind_of, summarize, summarize_ann
 from refsim.cli.tables import use_color
-from refsim.errors import UsageError
-from refsim.formats.currents import strided
-from refsim.formats.text import clean
+from refsim.exceptions import UsageError
+from refsim.formats.images.currents import strided
+from refsim.formats.untrusted.text import clean
+from refsim.reports.run import build_report, kind_of, summarize, summarize_ann
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,9 +46,9 @@ def _merge(runs: tuple[Path, ...], weights: str | None, energy: str) -> dict[str
     from contextlib import closing
 
     from refsim.analysis.energy import find_energy_model
-    from refsim.cli.study import networks_of
-    from refsim.machines import ANN, check_result
-    from refsim.store.merge import Parts
+    from refsim.runs.runner import ANN, check_result
+    from refsim.runs.store.merge import Parts
+    from refsim.runs.study import networks_of
 
     model = find_energy_model(energy)
     with closing(Parts(runs)) as parts:

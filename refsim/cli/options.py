@@ -12,9 +12,9 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import UsageError
-from refsim.formats.currents import InputCurrents, strided
-from refsim.formats.parts import WeightFile
+from refsim.exceptions import UsageError
+from refsim.formats.images.currents import InputCurrents, strided
+from refsim.formats.weights.parts import WeightFile
 from refsim.model import Network, Neuron
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -95,8 +95,8 @@ class Inputs:
 
 def load_weights(name: str | None) -> tuple[Path, WeightFile]:
     """Find and read a weight file; its warnings go to stderr."""
-    from refsim.formats.hdf5 import load
-    from refsim.formats.locate import find_weights
+    from refsim.formats.weights.hdf5 import load
+    from refsim.formats.weights.locate import find_weights
 
     path = find_weights(name)
     file = load(path)
@@ -116,7 +116,7 @@ def load_inputs(path: Path, file: WeightFile, data: str | None, limit: int | Non
         return Inputs(
             images=images, indices=indices, source=f"{len(indices)} samples from the file", sha256="", has_labels=True
         )
-    from refsim.formats.datasets import check_against, open_data
+    from refsim.formats.images.datasets import check_against, open_data
 
     opened = open_data(data, pad_to=spec.shape[1:] if pad else None, classes=file.network.classes)
     for line in opened.warnings:

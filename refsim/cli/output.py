@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from refsim.errors import UsageError
+from refsim.exceptions import UsageError
 
 FILES = (".json", ".csv", ".h5")
 DIRECTORY = ".run"

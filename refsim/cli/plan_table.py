@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from refsim.cli.tables import columns
-from refsim.formats.text import clean
-from refsim.kernels.lanes import TILE
+from refsim.engine.kernels.lanes import TILE
+from refsim.engine.plan import Population, Projection, compile_network
+from refsim.formats.untrusted.text import clean
 from refsim.model import Network
-from refsim.plan import Population, Projection, compile_network
 
 
 def describe_plan(network: Network, dtype: str = "exact") -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ def progress(label: str, n_images: int, quiet: bool) -> Iterator[Any]:
 
 def note_compilation(quiet: bool) -> None:
     """Say that the first run compiles the kernels, if no compiled ones are in Numba's cache."""
-    from refsim.kernels.population import run_spiking
+    from refsim.engine.kernels.population import run_spiking
 
     folder = getattr(getattr(run_spiking, "_cache", None), "cache_path", None)
     if quiet or folder is None or glob.glob(os.path.join(glob.escape(folder), "population.run_spiking-*.nbi")):

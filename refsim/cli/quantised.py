@@ -19,7 +19,7 @@ def describe_quantised(network: Any, dtype: str) -> list[dict[str, Any]] | None:
     """
     if dtype not in ("int16", "int8"):
         return None
-    from refsim.plan import compile_network
+    from refsim.engine.plan import compile_network
 
     found = []
     for population in compile_network(network, dtype).populations:

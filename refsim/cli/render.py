@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from refsim.cli.quantised import render_quantised
-from refsim.cli.summary import SOP
 from refsim.cli.tables import columns, count, dim, emphasize, joules, percent
-from refsim.formats.text import clean
-from refsim.formats.writer import write_atomically
+from refsim.formats.atomic import write_atomically
+from refsim.formats.untrusted.text import clean
+from refsim.reports.run import SOP
 
 
 def render(report: dict[str, Any], color: bool) -> list[str]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from refsim.cli.interrupt import Interrupt, interruptible
 from refsim.cli.options import (
     color_option,
     data_options,
@@ -25,10 +24,11 @@ from refsim.cli.options import (
 from refsim.cli.output import check_output, is_directory
 from refsim.cli.progress import note_compilation
 from refsim.cli.render import render, to_json, write
-from refsim.cli.summary import build_report, kind_of, summarize, summarize_ann, unknown_L
 from refsim.cli.tables import percent, use_color
-from refsim.errors import CheckFailedError, UsageError
-from refsim.formats.text import clean
+from refsim.exceptions import CheckFailedError, UsageError
+from refsim.formats.untrusted.text import clean
+from refsim.reports.run import build_report, kind_of, summarize, summarize_ann, unknown_L
+from refsim.runs.interrupt import Interrupt, interruptible
 
 RECORDED = ("counts", "n", "v", "spikes")
 
@@ -77,7 +77,7 @@ def run(**options: Any) -> None:
 
 def _run(options: dict[str, Any], interrupt: Interrupt) -> dict[str, Any]:
     from refsim.analysis.energy import find_energy_model
-    from refsim.store.spec import Part
+    from refsim.runs.store.spec import Part
 
     output, record = options["output"], options["record"]
     directory = is_directory(output, resume=options["resume"], shard=options["shard"])
@@ -87,7 +87,7 @@ def _run(options: dict[str, Any], interrupt: Interrupt) -> dict[str, Any]:
     if options["scheduler"] is not None:
         if record or (output is not None and output.endswith(".h5")):
             raise UsageError("a recording is made on one machine; leave out --scheduler or -o FILE.h5")
-        from refsim.distributed.connection import require_dask
+        from refsim.runs.cluster.connection import require_dask
 
         require_dask()
     model = find_energy_model(options["energy"])
@@ -96,8 +96,8 @@ def _run(options: dict[str, Any], interrupt: Interrupt) -> dict[str, Any]:
     note_compilation(options["quiet"])
     started = time.perf_counter()
 
-    from refsim.cli.study import Study, run_in_memory, run_kept
-    from refsim.machines import ANN
+    from refsim.runs.runner import ANN
+    from refsim.runs.study import Study, run_in_memory, run_kept
 
     unknown = unknown_L(file.network)
     ann = options["ann"] and inputs.has_labels

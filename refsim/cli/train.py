@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from refsim.errors import UsageError
+from refsim.exceptions import UsageError
 from refsim.importers.presets import PRESETS
 
 # Written out, because asking the training room for them would import torch for `refsim train --help`.

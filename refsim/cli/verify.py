@@ -9,11 +9,11 @@ from typing import Any
 import click
 import numpy as np
 
-from refsim import __version__
 from refsim.cli.options import json_option, load_weights, steps_option, weights_option
 from refsim.cli.progress import note_compilation
-from refsim.errors import CheckFailedError, UsageError
-from refsim.formats.text import clean
+from refsim.exceptions import CheckFailedError, UsageError
+from refsim.formats.untrusted.text import clean
+from refsim.version import __version__
 
 SCHEMA = "refsim-verify 1"
 
@@ -56,8 +56,8 @@ def verify(weights: str | None, T: int, images: int, reseal: bool, as_json: bool
 
 
 def _reseal(weights: str | None) -> None:
-    from refsim.formats.hdf5 import reseal
-    from refsim.formats.locate import find_weights
+    from refsim.formats.weights.hdf5 import reseal
+    from refsim.formats.weights.locate import find_weights
 
     if weights is None:
         raise UsageError("--reseal changes a file; name it with --weights")
@@ -66,7 +66,7 @@ def _reseal(weights: str | None) -> None:
 
 
 def _replay(file: Any, report: dict[str, Any], show: Any) -> None:
-    from refsim.golden import replay
+    from refsim.verification.golden import replay
 
     if not file.golden:
         show("  no golden results in the file")
@@ -81,11 +81,11 @@ def _replay(file: Any, report: dict[str, Any], show: Any) -> None:
 
 def _compare(file: Any, T: int, n_images: int, report: dict[str, Any], show: Any) -> None:
     from refsim.analysis.margin import margins
-    from refsim.comparison.equality import assert_equals_reference
-    from refsim.golden import with_neuron
-    from refsim.plan import compile_network
-    from refsim.results import Result
-    from refsim.simulator import simulate
+    from refsim.engine.plan import compile_network
+    from refsim.engine.results import Result
+    from refsim.engine.simulator import simulate
+    from refsim.verification.equality import assert_equals_reference
+    from refsim.verification.golden import with_neuron
 
     n_samples = len(file.samples.labels)
     chosen = np.arange(min(n_images, n_samples)) * n_samples // min(n_images, n_samples)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import FormatError, NetworkError, UsageError
-from refsim.formats.text import clean
-from refsim.formats.unpickler import shown
+from refsim.exceptions import FormatError, NetworkError, UsageError
+from refsim.formats.untrusted.text import clean
+from refsim.formats.untrusted.unpickler import shown
 from refsim.importers.checkpoint import Checkpoint
 from refsim.importers.options import ImportOptions
 from refsim.importers.resnet import build_resnet, is_resnet

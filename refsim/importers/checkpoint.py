@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import FormatError
-from refsim.formats.npz import ZIP_ERRORS
-from refsim.formats.text import clean
-from refsim.formats.unpickler import shown
+from refsim.exceptions import FormatError
+from refsim.formats.images.npz import ZIP_ERRORS
+from refsim.formats.untrusted.text import clean
+from refsim.formats.untrusted.unpickler import shown
 from refsim.importers.safetensors import read_safetensors
 from refsim.importers.torch_pickle import StoredTensor, read_legacy, read_zip
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.convert import NeuronChoice, as_int8, fold_batch_norm
-from refsim.errors import FormatError, NetworkError
-from refsim.formats.unpickler import shown
+from refsim.exceptions import FormatError, NetworkError
+from refsim.formats.untrusted.unpickler import shown
+from refsim.importers.parameters import NeuronChoice, as_int8, fold_batch_norm
 from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Layer, Linear, Shape, Spiking
 
 Array = NDArray[Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from refsim.convert import NeuronChoice
+from refsim.importers.parameters import NeuronChoice
 
 ImageShape = tuple[int, int, int]
 

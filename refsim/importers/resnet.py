@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from refsim.errors import FormatError, UsageError
+from refsim.exceptions import FormatError, UsageError
 from refsim.importers.graph import Graph
 from refsim.importers.options import ImageShape, ImportOptions
 from refsim.model import INPUT, Layer

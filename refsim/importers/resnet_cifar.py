@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import FormatError
+from refsim.exceptions import FormatError
 from refsim.importers.graph import Graph
 from refsim.importers.options import ImageShape, ImportOptions
 from refsim.importers.resnet import image_shape

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import FormatError
-from refsim.formats.unpickler import shown
+from refsim.exceptions import FormatError
+from refsim.formats.untrusted.unpickler import shown
 
 Array = NDArray[Any]
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import FormatError
-from refsim.formats.numpy_pickle import numpy_globals
-from refsim.formats.unpickler import MAX_OPERATIONS, Budget, shown, unpickle
+from refsim.exceptions import FormatError
+from refsim.formats.untrusted.numpy_pickle import numpy_globals
+from refsim.formats.untrusted.unpickler import MAX_OPERATIONS, Budget, shown, unpickle
 
 Array = NDArray[Any]
 

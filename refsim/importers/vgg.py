@@ -14,8 +14,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from refsim.errors import FormatError, UsageError
-from refsim.formats.unpickler import shown
+from refsim.exceptions import FormatError, UsageError
+from refsim.formats.untrusted.unpickler import shown
 from refsim.importers.graph import Graph, square_side
 from refsim.importers.options import ImageShape, ImportOptions
 from refsim.model import INPUT, Layer

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from refsim.errors import NetworkError
+from refsim.exceptions import NetworkError
 from refsim.methods.base import Calibration, ConvertedNetwork, Method
 from refsim.methods.fixed import neuron_like
 from refsim.methods.layerwise import Currents, Spikes, Wiring, fire_steps, start

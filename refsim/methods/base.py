@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import DataError, NetworkError, UsageError
+from refsim.engine.batches import Images, default_batch, map_batches
+from refsim.engine.plan import Plan, compile_network
+from refsim.engine.simulator import forward
+from refsim.exceptions import DataError, NetworkError, UsageError
 from refsim.model import Network
-from refsim.parallel import Images, default_batch, map_batches
-from refsim.plan import Plan, compile_network
-from refsim.simulator import forward
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]

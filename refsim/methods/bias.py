@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import NetworkError
+from refsim.engine.wiring import wires_of
+from refsim.exceptions import NetworkError
 from refsim.model import Network
-from refsim.wiring import wires_of
 
 
 def with_bias(network: Network, change: Mapping[str, NDArray[np.float64]]) -> Network:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refsim.errors import UsageError
+from refsim.exceptions import UsageError
 from refsim.methods.base import Calibration
 from refsim.methods.percentile import UpperPercentile
 from refsim.model import Network

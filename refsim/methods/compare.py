@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.analysis.operations import snn_operations
-from refsim.errors import UsageError
+from refsim.engine.batches import Images, map_batches, run_snn
+from refsim.engine.plan import Mode, compile_network
+from refsim.engine.results import predictions
+from refsim.exceptions import UsageError
 from refsim.methods.base import Calibration, ConvertedNetwork, Method
 from refsim.model import Network
-from refsim.parallel import Images, map_batches, run_snn
-from refsim.plan import Mode, compile_network
-from refsim.results import predictions
 
 Counts = NDArray[np.int64]
 Indices = NDArray[np.int64]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from refsim.golden import with_neuron
 from refsim.methods.base import Calibration, ConvertedNetwork, Method
 from refsim.model import Network
+from refsim.verification.golden import with_neuron
 
 
 @dataclass(frozen=True, kw_only=True)

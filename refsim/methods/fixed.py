@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from refsim.errors import NetworkError
+from refsim.engine.wiring import wires_of
+from refsim.exceptions import NetworkError
 from refsim.methods.base import Array, Calibration, ConvertedNetwork, Method
 from refsim.methods.bounds import (
     Thetas,
@@ -17,7 +18,6 @@ from refsim.methods.bounds import (
     trained_bounds,
 )
 from refsim.model import Network, Neuron, Spiking
-from refsim.wiring import wires_of
 
 Mode = Literal["absolute", "relative"]
 

@@ -16,7 +16,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.fanout import unpool
+from refsim.engine.fanout import unpool
+from refsim.engine.plan import Plan, compile_network
+from refsim.engine.simulator import forward
+from refsim.engine.wiring import Wire, as_plane, wires_of
 from refsim.model import (
     INPUT,
     Activation,
@@ -29,11 +32,8 @@ from refsim.model import (
     Shape,
     Spiking,
 )
-from refsim.plan import Plan, compile_network
 from refsim.reference.neurons import State, fire
 from refsim.reference.synapses import avg_pool2d, sum_pool2d
-from refsim.simulator import forward
-from refsim.wiring import Wire, as_plane, wires_of
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refsim.errors import NetworkError, UsageError
+from refsim.engine.wiring import Wire, wires_of
+from refsim.exceptions import NetworkError, UsageError
 from refsim.methods.base import Array, Calibration, ConvertedNetwork, Method
 from refsim.methods.fixed import neuron_like
 from refsim.model import Conv2d, InputSpec, Linear, Network
-from refsim.wiring import Wire, wires_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from refsim.errors import UsageError
+from refsim.exceptions import UsageError
 from refsim.methods.balancing import Balanced
 from refsim.methods.base import Method, Number
 from refsim.methods.cos import Cos

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import NetworkError
+from refsim.exceptions import NetworkError
 from refsim.model import INPUT, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Neuron, Spiking
 from refsim.reference.activations import qcfs, relu
 from refsim.reference.neurons import State, fire

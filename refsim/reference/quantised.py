@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import UsageError
+from refsim.exceptions import UsageError
 from refsim.model import INPUT, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Shape, Spiking
 from refsim.reference.network import as_float64, current
 from refsim.reference.neurons import State, fire

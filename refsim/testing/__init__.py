@@ -7,12 +7,12 @@ Needs Hypothesis (the extra `testing`). A backend of your own is a function `(ne
         assert_equals_reference(*drawn, T, backend=my_simulator)
 """
 
-from refsim.comparison.counts import expected_ops, expected_reached
-from refsim.comparison.equality import Backend, Outcome, assert_equals_reference, event_engine, reference_in
 from refsim.testing.networks import networks
 from refsim.testing.neurons import neurons
 from refsim.testing.numbers import GRIDS, Grid, Numbers
 from refsim.testing.strategies import inputs, networks_with_inputs
+from refsim.verification.counts import expected_ops, expected_reached
+from refsim.verification.equality import Backend, Outcome, assert_equals_reference, event_engine, reference_in
 
 __all__ = [
     "GRIDS",

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from refsim.errors import UsageError
+from refsim.exceptions import UsageError
 from refsim.training.activations import ACTIVATIONS
 
 MakeActivation = Callable[[], nn.Module]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from refsim.errors import UsageError
+from refsim.exceptions import UsageError
 
 AUGMENTATIONS = ("crop", "flip", "cutout", "autoaugment")
 

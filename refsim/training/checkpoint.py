@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from refsim.errors import FormatError
+from refsim.exceptions import FormatError
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refsim.errors import DataError, UsageError
-from refsim.formats.datasets import ImageData, open_data
+from refsim.exceptions import DataError, UsageError
+from refsim.formats.images.datasets import ImageData, open_data
 from refsim.importers.presets import PRESETS
 
 # Where the Debian package dataset-fashion-mnist puts its files.

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from refsim.errors import RefsimError, UsageError
+from refsim.exceptions import RefsimError, UsageError
 from refsim.training import checkpoint
 from refsim.training.activations import Activation
 from refsim.training.architectures import VGG, ResNet, build

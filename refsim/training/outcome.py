@@ -11,20 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from refsim import __version__
-from refsim.convert import NeuronChoice
-from refsim.errors import UsageError
-from refsim.formats.hdf5 import Samples, save
-from refsim.golden import record_goldens
+from refsim.exceptions import UsageError
+from refsim.formats.weights.hdf5 import Samples, save
 from refsim.importers.architectures import to_network
 from refsim.importers.checkpoint import load_checkpoint
 from refsim.importers.options import ImportOptions
+from refsim.importers.parameters import NeuronChoice
 from refsim.model import Network
 from refsim.training import checkpoint
 from refsim.training.activations import QCF
 from refsim.training.data import Data
 from refsim.training.loop import Training
 from refsim.training.recipe import Recipe
+from refsim.verification.golden import record_goldens
+from refsim.version import __version__
 
 N_GOLDEN = 10
 """Samples whose simulation is stored in the weight file, for `refsim verify` to replay."""
@@ -74,7 +74,8 @@ def _rounded(value: Tensor, to: str) -> Tensor:
 def to_int8_steps(weight: Tensor) -> Tensor:
     """A weight (C_out, ...) rounded to int8 times one step for each output channel; float32.
 
-    The steps have 16 significant bits, so that every product is exact: `refsim.convert.as_int8` takes it apart again.
+    The steps have 16 significant bits, so that every product is exact:
+    `refsim.importers.parameters.as_int8` takes it apart again.
     """
     largest = weight.double().abs().flatten(1).amax(1)
     mantissa, exponent = torch.frexp(torch.where(largest > 0, largest, 127.0) / 127)

@@ -1,6 +1,6 @@
 """Dense simulation of the converted network inside PyTorch, to watch it while it trains.
 
-Only for monitoring and for the noise of NQ: the simulator of this project is `refsim.simulator`, and it does
+Only for monitoring and for the noise of NQ: the simulator of this project is `refsim.engine.simulator`, and it does
 not import torch. The module tree is the ANN's own; while simulating, a hook on every activation replaces what
 it returned by the spikes of its neurons, weighted by theta = lambda.
 """

@@ -10,11 +10,11 @@ import pytest
 
 from refsim.analysis.energy import BUILT_IN, EnergyModel, find_energy_model, load_energy_model
 from refsim.analysis.operations import AnnOperations, SnnOperations, ann_operations, snn_operations
-from refsim.errors import FormatError, UsageError
+from refsim.engine.plan import compile_network
+from refsim.engine.results import Result
+from refsim.engine.simulator import simulate
+from refsim.exceptions import FormatError, UsageError
 from refsim.model import INPUT, Conv2d, Linear
-from refsim.plan import compile_network
-from refsim.results import Result
-from refsim.simulator import simulate
 from tests.analysis.networks import resnet20, vgg16
 from tests.simulation.networks import raw_images, small_network
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refsim.analysis.errors import LocalErrors, against, check_splittable, over_neurons, split
-from refsim.errors import UsageError
+from refsim.exceptions import UsageError
 from refsim.model import Activation, Neuron
 from refsim.reference.activations import qcfs, relu
 from refsim.reference.neurons import State, fire

@@ -8,15 +8,15 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from refsim import simulator
 from refsim.analysis import layer_errors
 from refsim.analysis.errors import against, over_neurons, split
 from refsim.analysis.layer_errors import ErrorAccumulator, LayerErrors
-from refsim.errors import UsageError
-from refsim.formats.hdf5 import load
-from refsim.formats.locate import find_weights
+from refsim.engine import simulator
+from refsim.engine.plan import compile_network
+from refsim.exceptions import UsageError
+from refsim.formats.weights.hdf5 import load
+from refsim.formats.weights.locate import find_weights
 from refsim.model import Activation, Network, Neuron
-from refsim.plan import compile_network
 from tests.simulation.networks import raw_images, small_network
 
 T = 3

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from refsim.cli import main
-from refsim.formats.hdf5 import Samples, save
-from refsim.golden import record_golden
+from refsim.formats.weights.hdf5 import Samples, save
+from refsim.verification.golden import record_golden
 from tests.simulation.networks import raw_images, small_network
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from refsim.cli.compare import SCHEMA
 from refsim.cli.compare_text import as_markdown, as_text
-from refsim.formats.hdf5 import load, save
-from refsim.formats.parts import Samples
+from refsim.formats.weights.hdf5 import load, save
+from refsim.formats.weights.parts import Samples
 from refsim.methods.registry import METHODS
 from tests.cli.conftest import Call
 from tests.simulation.networks import raw_images, small_network

@@ -5,7 +5,7 @@ import pytest
 
 from refsim.cli.convert import convert
 from refsim.cli.main import main
-from refsim.formats.hdf5 import load
+from refsim.formats.weights.hdf5 import load
 from refsim.importers.presets import PRESETS
 from refsim.reference.network import forward
 from tests.importers import pickles, sources

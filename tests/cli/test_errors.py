@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refsim.formats.hdf5 import Samples, save
+from refsim.formats.weights.hdf5 import Samples, save
 from refsim.model import Activation, InputSpec, Linear, Network, Neuron, Spiking
 from tests.cli.conftest import Call
 from tests.simulation.networks import raw_images, small_network

@@ -11,7 +11,7 @@ import pytest
 
 from refsim.cli import main as entry
 from refsim.cli.main import COMMANDS, cli
-from refsim.errors import CheckFailedError, DataError, FormatError, NetworkError, RefsimError, UsageError
+from refsim.exceptions import CheckFailedError, DataError, FormatError, NetworkError, RefsimError, UsageError
 from tests.cli.conftest import Call
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from refsim.golden import with_neuron
 from refsim.reference.quantised import simulate
+from refsim.verification.golden import with_neuron
 from tests.cli.conftest import Call
 from tests.simulation.networks import raw_images, small_network
 

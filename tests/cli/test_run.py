@@ -12,10 +12,10 @@ import pytest
 
 from refsim.analysis.energy import BUILT_IN
 from refsim.cli.run import summarize
-from refsim.golden import with_neuron
-from refsim.recording import read_result
 from refsim.reference.counts import synaptic_ops
 from refsim.reference.network import simulate
+from refsim.runs.recording import read_result
+from refsim.verification.golden import with_neuron
 from tests.cli.conftest import Call
 from tests.simulation.networks import raw_images, small_network
 
@@ -156,7 +156,7 @@ def test_images_of_another_shape_are_refused_with_both_shapes(refsim: Call, weig
 
 
 def test_a_network_of_unknown_L_runs_and_says_why_the_ann_is_missing(refsim: Call, tmp_path: Path) -> None:
-    from refsim.formats.hdf5 import Samples, save
+    from refsim.formats.weights.hdf5 import Samples, save
 
     samples = Samples(images=raw_images(3), labels=np.zeros(3, dtype=np.int64))
     save(tmp_path / "no_L.h5", small_network(L=0), samples=samples)

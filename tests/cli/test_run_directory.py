@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refsim.parallel import run_snn
+from refsim.engine.batches import run_snn
 from tests.cli.conftest import Call, heed_sigint
 from tests.simulation.networks import raw_images, small_network
 
@@ -55,7 +55,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
 ) -> None:
     command = ("run", "-w", weights, "--neuron", "dual", "--json", "-q", "--batch", 4, "--threads", 1)
     expected = refsim(*command).out
-    import refsim.machines as machines
+    import refsim.runs.runner as machines
 
     computed: list[int] = []
 

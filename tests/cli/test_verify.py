@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from refsim.formats.hdf5 import load, save
+from refsim.formats.weights.hdf5 import load, save
 from tests.cli.conftest import Call
 
 
@@ -74,7 +74,7 @@ def test_a_changed_file_fails_its_checksum_until_it_is_resealed(refsim: Call, we
 def test_an_engine_that_differs_from_the_specification_is_named(
     refsim: Call, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import refsim.stages as stages
+    import refsim.engine.stages as stages
 
     honest = stages.run_spiking
 

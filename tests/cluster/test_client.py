@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refsim import __version__
-from refsim.distributed import client as bookkeeping
-from refsim.distributed.client import ATTEMPTS, Cluster
-from refsim.distributed.connection import require_dask
-from refsim.distributed.worker import Recipe, run_shard
-from refsim.errors import DataError, RefsimError, UsageError
-from refsim.formats.currents import InputCurrents
-from refsim.formats.hdf5 import load
-from refsim.machines import Machine
-from refsim.store.rows import Batch
+from refsim.exceptions import DataError, RefsimError, UsageError
+from refsim.formats.images.currents import InputCurrents
+from refsim.formats.weights.hdf5 import load
+from refsim.runs.cluster import client as bookkeeping
+from refsim.runs.cluster.client import ATTEMPTS, Cluster
+from refsim.runs.cluster.connection import require_dask
+from refsim.runs.cluster.worker import Recipe, run_shard
+from refsim.runs.runner import Machine
+from refsim.runs.store.rows import Batch
+from refsim.version import __version__
 from tests.cli.conftest import Call
 from tests.simulation.networks import raw_images, small_network
 from tests.store.support import batch_of, spec_of

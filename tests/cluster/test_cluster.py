@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refsim.distributed import client, connection
-from refsim.store.directory import RunDirectory
+from refsim.runs.cluster import client, connection
+from refsim.runs.store.directory import RunDirectory
 from tests.cli.conftest import Call, heed_sigint
 from tests.simulation.networks import raw_images
 

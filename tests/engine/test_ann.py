@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refsim.plan import compile_network
+from refsim.engine.plan import compile_network
+from refsim.engine.simulator import forward
 from refsim.reference.network import forward as forward_reference
-from refsim.simulator import forward
 from refsim.testing import GRIDS, networks_with_inputs, reference_in
 
 from .effort import examples

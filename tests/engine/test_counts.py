@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refsim.engine.plan import compile_network
+from refsim.engine.simulator import simulate
+from refsim.engine.trace import SynapticOps
 from refsim.model import AvgPool2d, InputSpec, Linear, Network, Neuron, Spiking
-from refsim.plan import compile_network
 from refsim.reference.network import simulate as simulate_reference
-from refsim.simulator import simulate
-from refsim.synops import SynapticOps
 from refsim.testing import expected_ops, networks_with_inputs
 
 from .effort import examples

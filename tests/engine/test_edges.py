@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from refsim.errors import NetworkError, RefsimError, UsageError
+from refsim.engine.plan import compile_network
+from refsim.engine.simulator import forward, simulate
+from refsim.exceptions import NetworkError, RefsimError, UsageError
 from refsim.model import Activation, AvgPool2d, Conv2d, InputSpec, Linear, Network, Neuron, Spiking
-from refsim.plan import compile_network
-from refsim.simulator import forward, simulate
 from refsim.testing import assert_equals_reference
 
 

@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refsim.engine.plan import compile_network
+from refsim.engine.simulator import simulate
+from refsim.engine.trace import SynapticOps, Trace
 from refsim.model import Conv2d, Linear, Network, Spiking
-from refsim.plan import compile_network
 from refsim.reference.network import simulate as simulate_reference
-from refsim.simulator import Trace, simulate
-from refsim.synops import SynapticOps
 from refsim.testing import GRIDS, networks_with_inputs
 
 from .effort import examples

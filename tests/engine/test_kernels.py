@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from refsim.events import SpikeTrain
-from refsim.kernels import lanes as lane_functions
-from refsim.kernels import rows as row_functions
-from refsim.kernels.bits import lowest_bit, popcount
-from refsim.kernels.lanes import TILE
-from refsim.kernels.neuron import Neurons, fire
-from refsim.kernels.pairs import paired
-from refsim.kernels.rows import STRIDE
+from refsim.engine.events import SpikeTrain
+from refsim.engine.kernels import lanes as lane_functions
+from refsim.engine.kernels import rows as row_functions
+from refsim.engine.kernels.bits import lowest_bit, popcount
+from refsim.engine.kernels.lanes import TILE
+from refsim.engine.kernels.neuron import Neurons, fire
+from refsim.engine.kernels.pairs import paired
+from refsim.engine.kernels.rows import STRIDE
 from refsim.reference.neurons import State
 from refsim.reference.neurons import fire as fire_reference
 

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refsim.plan import compile_network
+from refsim.engine.plan import compile_network
+from refsim.engine.simulator import simulate
 from refsim.reference.network import simulate as simulate_reference
-from refsim.simulator import simulate
 from refsim.testing import networks_with_inputs
 
 from .effort import examples

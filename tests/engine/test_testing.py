@@ -5,8 +5,8 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from refsim.engine.trace import SynapticOps
 from refsim.model import AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
-from refsim.synops import SynapticOps
 from refsim.testing import Outcome, assert_equals_reference, event_engine
 
 

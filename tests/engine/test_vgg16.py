@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import DTypeLike
 
-from refsim.formats import hdf5
+from refsim.formats.weights import hdf5
 from refsim.model import Network
 from refsim.testing import Outcome, assert_equals_reference, event_engine
 

@@ -27,10 +27,10 @@ from unittest.mock import patch
 import h5py
 import numpy as np
 
-from refsim.errors import FormatError, NetworkError
-from refsim.formats import child, reader
-from refsim.formats.datasets import open_data
-from refsim.formats.hdf5 import load
+from refsim.exceptions import FormatError, NetworkError
+from refsim.formats.images.datasets import open_data
+from refsim.formats.untrusted import child, reader
+from refsim.formats.weights.hdf5 import load
 
 from .checksums import lookup3, metadata_blocks, with_checksums
 from .support import digest_of, tiny_bytes

@@ -14,11 +14,11 @@ from unittest.mock import patch
 import h5py
 import numpy as np
 
-from refsim.formats import child, reader
-from refsim.formats.content import Node, content_sha256
-from refsim.formats.encode import encode
-from refsim.formats.hdf5 import Golden, Samples, WeightFile, load
-from refsim.formats.writer import to_bytes
+from refsim.formats.untrusted import child, reader
+from refsim.formats.untrusted.content import Node, content_sha256
+from refsim.formats.weights.encode import encode
+from refsim.formats.weights.hdf5 import Golden, Samples, WeightFile, load
+from refsim.formats.weights.writer import to_bytes
 from refsim.model import (
     Activation,
     Add,

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refsim.errors import DataError, FormatError
-from refsim.formats.currents import InputCurrents
-from refsim.formats.datasets import check_against, open_data
+from refsim.exceptions import DataError, FormatError
+from refsim.formats.images.currents import InputCurrents
+from refsim.formats.images.datasets import check_against, open_data
 from refsim.model import Flatten, InputSpec, Linear, Network
 
 N = 30
@@ -286,8 +286,8 @@ def test_a_data_set_larger_than_memory_streams(tmp_path):
     code = """
 import sys
 import numpy as np
-from refsim.formats.currents import InputCurrents
-from refsim.formats.datasets import open_data
+from refsim.formats.images.currents import InputCurrents
+from refsim.formats.images.datasets import open_data
 data = open_data(sys.argv[1])
 assert len(data) == 1_400_000
 assert not data.images[data.strided(50)].any()

@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
-from refsim.errors import FormatError, NetworkError
-from refsim.formats import reader
-from refsim.formats.hdf5 import Samples, load, reseal, save
-from refsim.formats.writer import CHUNK_BYTES, chunk_shape
+from refsim.exceptions import FormatError, NetworkError
+from refsim.formats.untrusted import reader
+from refsim.formats.weights.hdf5 import Samples, load, reseal, save
+from refsim.formats.weights.writer import CHUNK_BYTES, chunk_shape
 from refsim.model import InputSpec, Layer, Linear, Network, Neuron, Spiking
 
 from .support import (
@@ -93,7 +93,7 @@ def test_save_replaces_a_file_or_leaves_it_alone(tiny: Path) -> None:
 def test_a_full_disk_leaves_the_old_file_and_no_litter(tiny: Path) -> None:
     # In a process of its own: the limit would hold for the whole test run.
     script = (
-        "import resource, signal, sys; from refsim.formats.hdf5 import load, save; file = load(sys.argv[1]);"
+        "import resource, signal, sys; from refsim.formats.weights.hdf5 import load, save; file = load(sys.argv[1]);"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000));"
         "save(sys.argv[1], file.network)"
     )
@@ -255,7 +255,9 @@ def test_the_reader_process_sees_no_environment_that_loads_plugins(tiny: Path, m
 
 def test_loading_does_not_import_h5py_here(tiny: Path) -> None:
     # 0.1 s at the start of every command.
-    script = "import sys; from refsim.formats.hdf5 import load; load(sys.argv[1]); sys.exit('h5py' in sys.modules)"
+    script = (
+        "import sys; from refsim.formats.weights.hdf5 import load; load(sys.argv[1]); sys.exit('h5py' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", script, tiny], check=True)
 
 
@@ -294,10 +296,10 @@ def test_more_objects_than_a_reader_takes_are_refused_on_save_and_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tiny_bytes()
-    monkeypatch.setattr("refsim.formats.encode.MAX_OBJECTS", 20)
+    monkeypatch.setattr("refsim.formats.weights.encode.MAX_OBJECTS", 20)
     with pytest.raises(FormatError, match="/: 26 groups and datasets, a weight file holds at most 20"):
         save(tmp_path / "net.h5", tiny_network())
-    monkeypatch.setattr("refsim.formats.policy.MAX_OBJECTS", 20)
+    monkeypatch.setattr("refsim.formats.untrusted.policy.MAX_OBJECTS", 20)
     with pytest.raises(FormatError, match=r"net\.h5:/layers.*: more than 20 objects"):
         load_bytes(data)
 
@@ -339,7 +341,7 @@ def test_space_padded_class_names_are_read_without_the_spaces() -> None:
 
 def test_a_caller_with_tighter_limits_of_its_own_can_load(tiny: Path) -> None:
     script = (
-        "import resource, sys; from refsim.formats.hdf5 import load;"
+        "import resource, sys; from refsim.formats.weights.hdf5 import load;"
         "resource.setrlimit(resource.RLIMIT_CPU, (9, 9)); resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64));"
         "print(load(sys.argv[1]).network.name)"
     )
@@ -349,7 +351,7 @@ def test_a_caller_with_tighter_limits_of_its_own_can_load(tiny: Path) -> None:
 
 def test_a_reader_that_needs_too_much_memory_is_stopped(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boot = (
-        "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from refsim.formats import child, policy;"
+        "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from refsim.formats.untrusted import child, policy;"
         "policy.walk = lambda *_: bytearray(1 << 30); child.main(int(sys.argv[2]), sys.argv[3])"
     )
     monkeypatch.setattr(reader, "_BOOT", boot)
@@ -359,7 +361,7 @@ def test_a_reader_that_needs_too_much_memory_is_stopped(tiny: Path, monkeypatch:
 
 def test_a_reader_that_opens_a_file_is_stopped(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boot = (
-        "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from refsim.formats import child, policy;"
+        "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from refsim.formats.untrusted import child, policy;"
         "policy.walk = lambda *_: open('/etc/passwd').read(); child.main(int(sys.argv[2]), sys.argv[3])"
     )
     monkeypatch.setattr(reader, "_BOOT", boot)

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from refsim.formats.hdf5 import load
+from refsim.formats.weights.hdf5 import load
 from refsim.model import LAYER_KINDS
 from refsim.reference.network import simulate
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from refsim.errors import FormatError
-from refsim.formats.hdf5 import load
+from refsim.exceptions import FormatError
+from refsim.formats.weights.hdf5 import load
 
 from .campaign import run
 from .checksums import lookup3

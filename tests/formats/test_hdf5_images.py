@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refsim.errors import DataError
-from refsim.formats import reader, stored
-from refsim.formats.datasets import open_data
-from refsim.formats.stored import fletcher32, undo
+from refsim.exceptions import DataError
+from refsim.formats.images import stored
+from refsim.formats.images.datasets import open_data
+from refsim.formats.images.stored import fletcher32, undo
+from refsim.formats.untrusted import reader
 
 from .support import in_process
 
@@ -205,7 +206,7 @@ def test_an_npy_file_that_is_cut_short_while_it_is_read_is_one_line(tmp_path: Pa
 
 def test_hdf5_is_not_loaded_in_the_process_that_reads(tmp_path: Path) -> None:
     script = (
-        "import sys, numpy; from refsim.formats.datasets import open_data;"
+        "import sys, numpy; from refsim.formats.images.datasets import open_data;"
         "open_data(sys.argv[1]).images[numpy.arange(23)]; sys.exit('h5py' in sys.modules)"
     )
     path = write(tmp_path / "a.h5", chunks=(4, 6, 5, 3), compression="gzip")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from refsim.errors import UsageError
-from refsim.formats import locate
-from refsim.formats.locate import find_weights
+from refsim.exceptions import UsageError
+from refsim.formats.weights import locate
+from refsim.formats.weights.locate import find_weights
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from refsim.cli.main import main
-from refsim.errors import FormatError, NetworkError, RefsimError
-from refsim.formats.content import Node
-from refsim.formats.hdf5 import load
-from refsim.formats.writer import to_bytes
+from refsim.exceptions import FormatError, NetworkError, RefsimError
+from refsim.formats.untrusted.content import Node
+from refsim.formats.weights.hdf5 import load
+from refsim.formats.weights.writer import to_bytes
 
 from .mutations import MUTATIONS, Mutation, write
 from .mutations.sealed import sealed

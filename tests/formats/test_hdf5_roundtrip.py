@@ -10,10 +10,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refsim.formats.content import content_sha256
-from refsim.formats.encode import encode
-from refsim.formats.hdf5 import Golden, Samples, load, save
-from refsim.formats.text import clean
+from refsim.formats.untrusted.content import content_sha256
+from refsim.formats.untrusted.text import clean
+from refsim.formats.weights.encode import encode
+from refsim.formats.weights.hdf5 import Golden, Samples, load, save
 from refsim.model import (
     LAYER_KINDS,
     Activation,

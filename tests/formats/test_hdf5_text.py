@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refsim.formats.text import clean, is_clean
+from refsim.formats.untrusted.text import clean, is_clean
 
 
 @given(st.text())

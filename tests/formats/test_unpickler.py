@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refsim.errors import FormatError
-from refsim.formats.numpy_pickle import PickledArray, numpy_globals
-from refsim.formats.unpickler import Budget, unpickle
+from refsim.exceptions import FormatError
+from refsim.formats.untrusted.numpy_pickle import PickledArray, numpy_globals
+from refsim.formats.untrusted.unpickler import Budget, unpickle
 
 
 def load(data: bytes, **allowed):
@@ -164,7 +164,7 @@ def test_a_value_copied_a_million_times_is_refused():
 
 
 def test_too_many_operations_are_refused(monkeypatch):
-    monkeypatch.setattr("refsim.formats.unpickler.MAX_OPERATIONS", 1000)
+    monkeypatch.setattr("refsim.formats.untrusted.unpickler.MAX_OPERATIONS", 1000)
     assert load(b"]" * 999 + b".") == []
     with pytest.raises(FormatError, match="more than 1000 pickle operations"):
         load(b"]" * 1000 + b".")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from refsim.errors import RefsimError
+from refsim.exceptions import RefsimError
 
 Read = Callable[[Path], Any]
 

@@ -17,21 +17,21 @@ from unittest.mock import patch
 import numpy as np
 
 from refsim.analysis.energy import find_energy_model
-from refsim.cli.summary import summarize
-from refsim.convert import NeuronChoice
-from refsim.formats import hdf5
-from refsim.formats.content import DIGEST_KEY
-from refsim.formats.currents import strided
-from refsim.formats.datasets import open_data
-from refsim.formats.encode import encode
-from refsim.formats.hdf5 import load
+from refsim.formats.images.currents import strided
+from refsim.formats.images.datasets import open_data
+from refsim.formats.untrusted.content import DIGEST_KEY
+from refsim.formats.weights import hdf5
+from refsim.formats.weights.encode import encode
+from refsim.formats.weights.hdf5 import load
 from refsim.importers.architectures import to_network
 from refsim.importers.checkpoint import load_checkpoint
 from refsim.importers.options import ImportOptions
-from refsim.machines import check_result
-from refsim.store.directory import RunDirectory
-from refsim.store.merge import Parts
-from refsim.store.rows import Layout
+from refsim.importers.parameters import NeuronChoice
+from refsim.reports.run import summarize
+from refsim.runs.runner import check_result
+from refsim.runs.store.directory import RunDirectory
+from refsim.runs.store.merge import Parts
+from refsim.runs.store.rows import Layout
 from tests.formats.campaign import image_files, old_bytes
 from tests.formats.support import in_process, tiny_bytes
 from tests.fuzz import mutators

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refsim.errors import DataError, FormatError
+from refsim.exceptions import DataError, FormatError
 from tests.fuzz.oracle import Finding, Read, contained, outcome
 from tests.fuzz.targets import TARGETS
 

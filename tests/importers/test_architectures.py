@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refsim.convert import NeuronChoice
-from refsim.errors import FormatError, NetworkError, UsageError
+from refsim.exceptions import FormatError, NetworkError, UsageError
 from refsim.importers.architectures import to_network
 from refsim.importers.checkpoint import Checkpoint
 from refsim.importers.options import ImportOptions
+from refsim.importers.parameters import NeuronChoice
 from refsim.model import AvgPool2d, Conv2d
 from refsim.reference.network import forward, simulate
 from tests.importers import sources

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from refsim.errors import FormatError
+from refsim.exceptions import FormatError
 from refsim.importers.checkpoint import load_checkpoint
 from tests.importers import pickles
 

@@ -12,9 +12,9 @@ import sys
 import numpy as np
 
 from refsim.cli.options import load_inputs, load_weights
-from refsim.golden import with_neuron
-from refsim.plan import compile_network
-from refsim.simulator import simulate
+from refsim.engine.plan import compile_network
+from refsim.engine.simulator import simulate
+from refsim.verification.golden import with_neuron
 
 IMAGES = {1: 64, 4: 32, 16: 8, 64: 2}
 """Images of a batch, by T."""

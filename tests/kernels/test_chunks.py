@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from refsim.formats.hdf5 import load
-from refsim.formats.locate import find_weights
-from refsim.golden import with_neuron
-from refsim.kernels import listing
-from refsim.parallel import run_snn
-from refsim.plan import compile_network
-from refsim.simulator import simulate
+from refsim.engine.batches import run_snn
+from refsim.engine.kernels import listing
+from refsim.engine.plan import compile_network
+from refsim.engine.simulator import simulate
+from refsim.formats.weights.hdf5 import load
+from refsim.formats.weights.locate import find_weights
+from refsim.verification.golden import with_neuron
 
 from .test_exact import residual
 

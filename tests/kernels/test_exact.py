@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refsim.kernels.lanes import TILE
+from refsim.engine.kernels.lanes import TILE
+from refsim.engine.plan import compile_network
+from refsim.engine.simulator import simulate
 from refsim.model import Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
-from refsim.plan import compile_network
-from refsim.simulator import simulate
 from refsim.testing import networks_with_inputs
 
 # Interpreted kernels take 30 times as long.

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refsim.verification.counts import expected_ops
 
-from refsim.comparison.counts import expected_ops
-from refsim.errors import UsageError
+from refsim.engine.plan import compile_network
+from refsim.engine.simulator import simulate
+from refsim.engine.trace import SynapticOps
+from refsim.exceptions import UsageError
 from refsim.model import Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
-from refsim.plan import compile_network
 from refsim.reference.network import Simulation
 from refsim.reference.quantised import simulate as simulate_reference
 from refsim.reference.synapses import sum_pool2d
-from refsim.simulator import simulate
-from refsim.synops import SynapticOps
 from refsim.testing import networks_with_inputs
 
 from ..engine.effort import examples

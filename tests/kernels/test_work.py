@@ -7,14 +7,14 @@ from collections import Counter
 
 import numpy as np
 
-from refsim.events import WORD, Planes, SpikeTrain
-from refsim.formats.hdf5 import load
-from refsim.formats.locate import find_weights
-from refsim.golden import with_neuron
+from refsim.engine.arrivals import counted, planes_of, weigh
+from refsim.engine.events import WORD, Planes, SpikeTrain
+from refsim.engine.plan import compile_network
+from refsim.engine.simulator import simulate
+from refsim.formats.weights.hdf5 import load
+from refsim.formats.weights.locate import find_weights
 from refsim.model import INPUT
-from refsim.plan import compile_network
-from refsim.ports import counted, planes_of, weigh
-from refsim.simulator import simulate
+from refsim.verification.golden import with_neuron
 
 T = 4
 EXPECTED = {

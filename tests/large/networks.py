@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from refsim.formats.hdf5 import Samples, save
+from refsim.formats.weights.hdf5 import Samples, save
 from refsim.model import (
     Activation,
     Add,

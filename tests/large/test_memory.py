@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from refsim.formats.hdf5 import save
+from refsim.formats.weights.hdf5 import save
 from refsim.model import Activation, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
 from tests.large.networks import write
 

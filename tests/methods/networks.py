@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refsim.formats.currents import InputCurrents
+from refsim.formats.images.currents import InputCurrents
 from refsim.methods.base import Calibration
 from refsim.model import Activation, InputSpec, Layer, Linear, Network, Neuron, Spiking
 

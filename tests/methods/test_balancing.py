@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refsim.errors import NetworkError
+from refsim.exceptions import NetworkError
 from refsim.methods.balancing import STEPS
 from refsim.methods.registry import find_method
 from tests.methods.networks import calibration, chain, random_chain, random_rows

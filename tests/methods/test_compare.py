@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from refsim.errors import UsageError
-from refsim.formats.currents import InputCurrents
+from refsim.exceptions import UsageError
+from refsim.formats.images.currents import InputCurrents
 from refsim.methods.base import Calibration
 from refsim.methods.compare import Arena, Outcome, compare_method, passes
 from refsim.methods.registry import METHODS, find_method
@@ -91,8 +91,8 @@ def test_the_trial_of_srp_costs_what_the_same_steps_of_qcfs_cost_without_the_rea
     arena = Arena(images=images, indices=np.arange(8))
     srp = compare_method(find_method("srp:3"), network, None, (1,), arena)
     x = images.currents(np.arange(8))
-    from refsim.plan import compile_network
-    from refsim.simulator import simulate
+    from refsim.engine.plan import compile_network
+    from refsim.engine.simulator import simulate
 
     plain = simulate(compile_network(network), x, 3)
     to_hidden = sum(int(ops.unit.sum()) for (_, target), ops in plain.ops.items() if target in ("conv2", "conv3"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refsim.errors import DataError, NetworkError, UsageError
+from refsim.exceptions import DataError, NetworkError, UsageError
 from refsim.methods.base import Calibration
 from refsim.methods.registry import find_method
 from refsim.model import Network

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refsim.methods.layerwise as layerwise
+from refsim.engine.plan import compile_network
+from refsim.engine.simulator import simulate as simulate_events
 from refsim.methods.layerwise import Currents, Spikes, Wiring, fire_steps, spread, start
 from refsim.model import Network, Spiking
-from refsim.plan import compile_network
 from refsim.reference.network import simulate
-from refsim.simulator import simulate as simulate_events
 from refsim.testing.strategies import networks_with_inputs
 from tests.engine.effort import examples
 from tests.simulation.networks import raw_images, small_network

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from refsim.errors import NetworkError, UsageError
+from refsim.exceptions import NetworkError, UsageError
 from refsim.methods.bias import with_bias
 from refsim.methods.registry import find_method
 from refsim.model import Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking

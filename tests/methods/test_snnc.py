@@ -86,7 +86,7 @@ def sent(
 
 
 def test_a_channel_of_a_convolution_is_corrected_by_its_mean_over_positions(conv_network):
-    from refsim.formats.currents import InputCurrents
+    from refsim.formats.images.currents import InputCurrents
     from refsim.methods.base import Calibration
     from refsim.reference.network import forward, simulate
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refsim.analysis.curves import estimated_phi, timed_current, trace_neuron
-from refsim.errors import UsageError
+from refsim.exceptions import UsageError
 from refsim.model import Neuron
 from refsim.plots.neuron import plot_potential, plot_spikes, stack
 from refsim.plots.style import BLUE, RED

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from refsim.analysis.margin import Margin, margins, rounding_bound
-from refsim.formats.currents import InputCurrents
+from refsim.engine.batches import run_snn
+from refsim.engine.plan import compile_network
+from refsim.formats.images.currents import InputCurrents
 from refsim.model import Conv2d, Linear, Network
-from refsim.parallel import run_snn
-from refsim.plan import compile_network
 from refsim.reference.network import simulate
 from tests.simulation.networks import raw_images, small_network
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refsim.errors import DataError, RefsimError, UsageError
-from refsim.formats.currents import InputCurrents
-from refsim.parallel import default_batch, run_ann, run_snn
-from refsim.plan import compile_network
+from refsim.engine.batches import default_batch, run_ann, run_snn
+from refsim.engine.plan import compile_network
+from refsim.engine.results import Result, predictions
+from refsim.exceptions import DataError, RefsimError, UsageError
+from refsim.formats.images.currents import InputCurrents
 from refsim.reference.network import forward, simulate
-from refsim.results import Result, predictions
 from tests.simulation.networks import raw_images, small_network
 
 LABELS = np.arange(23) % 5

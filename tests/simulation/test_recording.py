@@ -8,14 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
-from refsim.errors import FormatError
-from refsim.formats.currents import InputCurrents
+from refsim.engine.batches import run_snn
+from refsim.engine.plan import compile_network
+from refsim.engine.results import Result
+from refsim.exceptions import FormatError
+from refsim.formats.images.currents import InputCurrents
 from refsim.model import Network
-from refsim.parallel import run_snn
-from refsim.plan import compile_network
-from refsim.recording import Recorder, read_result
 from refsim.reference.network import simulate
-from refsim.results import Result
+from refsim.runs.recording import Recorder, read_result
 from tests.simulation.networks import raw_images, small_network
 from tests.simulation.test_parallel import assert_same
 

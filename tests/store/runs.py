@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refsim.cli import main
-from refsim.formats.hdf5 import Samples, save
+from refsim.formats.weights.hdf5 import Samples, save
 from tests.simulation.networks import raw_images, small_network
 
 Row = tuple[str, int, bytes, int]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from refsim.store.directory import About
-from refsim.store.rows import Batch, Layout
-from refsim.store.spec import Spec
+from refsim.runs.store.directory import About
+from refsim.runs.store.rows import Batch, Layout
+from refsim.runs.store.spec import Spec
 
 ABOUT = About(weights="small.h5", weights_path="/somewhere/small.h5", source="8 samples from the file")
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refsim.formats.currents import InputCurrents
-from refsim.machines import ANN, Machine
-from refsim.store.directory import RunDirectory
-from refsim.store.merge import Parts
-from refsim.store.rows import Batch, combine, pack
-from refsim.store.spec import Part, Spec
+from refsim.formats.images.currents import InputCurrents
+from refsim.runs.runner import ANN, Machine
+from refsim.runs.store.directory import RunDirectory
+from refsim.runs.store.merge import Parts
+from refsim.runs.store.rows import Batch, combine, pack
+from refsim.runs.store.spec import Part, Spec
 from tests.engine.effort import examples
 from tests.simulation.networks import raw_images, small_network
 from tests.simulation.test_parallel import assert_same

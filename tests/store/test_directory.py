@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refsim.errors import CheckFailedError, FormatError, UsageError
-from refsim.store.directory import RunDirectory
-from refsim.store.merge import Parts
-from refsim.store.rows import Layout
-from refsim.store.spec import Part, Spec
+from refsim.exceptions import CheckFailedError, FormatError, UsageError
+from refsim.runs.store.directory import RunDirectory
+from refsim.runs.store.merge import Parts
+from refsim.runs.store.rows import Layout
+from refsim.runs.store.spec import Part, Spec
 from tests.store.support import ABOUT, LAYOUT, batch_of, spec_of
 
 IMAGES = np.arange(8)

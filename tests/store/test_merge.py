@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refsim.errors import CheckFailedError, FormatError, UsageError
-from refsim.results import Result
-from refsim.store.directory import RunDirectory
-from refsim.store.merge import Parts
-from refsim.store.rows import Layout
-from refsim.store.spec import Part, Spec
+from refsim.engine.results import Result
+from refsim.exceptions import CheckFailedError, FormatError, UsageError
+from refsim.runs.store.directory import RunDirectory
+from refsim.runs.store.merge import Parts
+from refsim.runs.store.rows import Layout
+from refsim.runs.store.spec import Part, Spec
 from tests.simulation.test_parallel import assert_same
 from tests.store.support import ABOUT, batch_of, spec_of
 

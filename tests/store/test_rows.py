@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refsim.errors import FormatError
-from refsim.formats.currents import InputCurrents
-from refsim.machines import ANN, Machine
-from refsim.parallel import run_ann, run_snn
-from refsim.plan import compile_network
-from refsim.results import PopulationCounts
-from refsim.store.rows import COUNTED, OPERATIONS, Batch, Layout, Sum, combine, concatenate, pack, unpack
-from refsim.synops import SynapticOps
+from refsim.engine.batches import run_ann, run_snn
+from refsim.engine.plan import compile_network
+from refsim.engine.results import PopulationCounts
+from refsim.engine.trace import SynapticOps
+from refsim.exceptions import FormatError
+from refsim.formats.images.currents import InputCurrents
+from refsim.runs.runner import ANN, Machine
+from refsim.runs.store.rows import COUNTED, OPERATIONS, Batch, Layout, Sum, combine, concatenate, pack, unpack
 from tests.simulation.networks import raw_images, small_network
 from tests.simulation.test_parallel import assert_same
 from tests.store.support import spec_of

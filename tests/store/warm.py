@@ -4,10 +4,10 @@ import numpy as np
 
 import refsim.cli.merge
 import refsim.cli.run
-import refsim.cli.study  # noqa: F401
-from refsim.formats.currents import InputCurrents
-from refsim.parallel import run_ann, run_snn
-from refsim.plan import compile_network
+import refsim.runs.study  # noqa: F401
+from refsim.engine.batches import run_ann, run_snn
+from refsim.engine.plan import compile_network
+from refsim.formats.images.currents import InputCurrents
 from tests.simulation.networks import raw_images, small_network
 
 for dual in (False, True):

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from refsim import simulator
+from refsim.engine import simulator
+from refsim.engine.plan import compile_network
 from refsim.model import InputSpec, Linear, Network, Neuron, Spiking
-from refsim.plan import compile_network
 from refsim.reference import network as specification
 from refsim.reference.neurons import State, fire
 

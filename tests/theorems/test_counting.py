@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refsim import simulator
+from refsim.engine import simulator
+from refsim.engine.plan import compile_network
 from refsim.model import AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
-from refsim.plan import compile_network
 from refsim.reference import network as specification
 from refsim.reference.counts import deliveries, synaptic_ops
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from refsim import simulator
+from refsim.engine import simulator
+from refsim.engine.plan import compile_network
 from refsim.model import InputSpec, Linear, Network, Neuron, Spiking
-from refsim.plan import compile_network
 
 from .machines import HALF, THETA_NEG, Run, clip, currents, dyadic, run_engines, run_neuron, thresholds, timed
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from refsim.errors import NetworkError
+from refsim.exceptions import NetworkError
 from refsim.model import Neuron
 
 from .machines import HALF, THETA_NEG, currents, dyadic, excess, run_neuron, timed

@@ -2,7 +2,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from refsim.errors import UsageError  # noqa: E402
+from refsim.exceptions import UsageError  # noqa: E402
 from refsim.training.architectures import ARCHITECTURES, build  # noqa: E402
 
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")

@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from refsim.errors import DataError, UsageError  # noqa: E402
-from refsim.formats.idx import read_idx  # noqa: E402
+from refsim.exceptions import DataError, UsageError  # noqa: E402
+from refsim.formats.images.idx import read_idx  # noqa: E402
 from refsim.training.augment import augment, auto_augment, cutout, random_crop, random_flip  # noqa: E402
 from refsim.training.data import load_data  # noqa: E402
 

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from refsim.errors import FormatError, UsageError  # noqa: E402
+from refsim.exceptions import FormatError, UsageError  # noqa: E402
 from refsim.training import checkpoint, loop  # noqa: E402
 from refsim.training.architectures import build  # noqa: E402
 from refsim.training.data import load_data  # noqa: E402

@@ -12,16 +12,16 @@ from click.testing import CliRunner  # noqa: E402
 from refsim.analysis.layer_errors import ErrorAccumulator  # noqa: E402
 from refsim.cli.main import cli  # noqa: E402
 from refsim.cli.train import ACTIVATIONS, ARCHITECTURES, AUGMENTATIONS  # noqa: E402
-from refsim.convert import NeuronChoice, as_int8  # noqa: E402
-from refsim.errors import UsageError  # noqa: E402
-from refsim.formats import hdf5  # noqa: E402
+from refsim.engine.plan import compile_network  # noqa: E402
+from refsim.engine.simulator import forward  # noqa: E402
+from refsim.engine.simulator import simulate as simulate_events  # noqa: E402
+from refsim.exceptions import UsageError  # noqa: E402
+from refsim.formats.weights import hdf5  # noqa: E402
 from refsim.importers.architectures import to_network  # noqa: E402
 from refsim.importers.checkpoint import load_checkpoint  # noqa: E402
 from refsim.importers.options import ImportOptions  # noqa: E402
-from refsim.plan import compile_network  # noqa: E402
+from refsim.importers.parameters import NeuronChoice, as_int8  # noqa: E402
 from refsim.reference import network as reference  # noqa: E402
-from refsim.simulator import forward  # noqa: E402
-from refsim.simulator import simulate as simulate_events  # noqa: E402
 from refsim.training import activations, architectures, augment, outcome  # noqa: E402
 from refsim.training.architectures import build  # noqa: E402
 from refsim.training.noise import measure_delta  # noqa: E402

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from refsim.formats.hdf5 import Golden, Samples, save
+from refsim.formats.weights.hdf5 import Golden, Samples, save
 from refsim.model import Activation, Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
 from refsim.reference.network import simulate
 

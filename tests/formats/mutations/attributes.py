@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from refsim.formats.content import Node
+from refsim.formats.untrusted.content import Node
 
 from ..support import edited
 from .base import add

@@ -8,8 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from refsim.formats.content import Node
-from refsim.formats.writer import to_bytes
+from refsim.formats.untrusted.content import Node
+from refsim.formats.weights.writer import to_bytes
 
 from ..support import Tree, edited, tiny_tree
 

@@ -1,1 +1,0 @@
-"""Any backend against the specification: everything equal, bit for bit. Needs no Hypothesis."""

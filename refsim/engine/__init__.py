@@ -1,0 +1,1 @@
+"""The event engine: a network becomes a plan, a batch of images becomes spikes and counts."""

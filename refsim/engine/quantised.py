@@ -1,0 +1,218 @@
+"""Modes `int16` and `int8`: the quantised network, whose definition is `refsim.reference.quantised`.
+
+Every target channel has a unit, theta / 2^s, with the largest s up to MOST_BITS for which the channel's weights (times
+theta of the source, behind a pool over its cells) are whole numbers of 16 or 8 bits; the readout, whose sums are
+compared with each other, has one unit 2^-s for all its channels. Everything else (biases, v0, thresholds, the current
+of the image) is rounded to the same unit in 32 bits. Rounding is to nearest, ties to even; what does not fit is
+saturated, symmetrically. A network in whole numbers has no rounding left: its spikes depend on no order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.engine.kernels.layout import Layout
+from refsim.engine.kernels.pairs import paired
+from refsim.engine.kernels.quantised import WholeNeurons
+from refsim.engine.kernels.synapse import Synapses
+from refsim.engine.tables import Plane, by_position, by_tile, identity_of, synapses_of
+from refsim.engine.wiring import Wire
+from refsim.exceptions import UsageError
+from refsim.model import Layer, Neuron, Spiking
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+FLOAT64 = np.dtype(np.float64)
+
+MOST_BITS = 16
+"""No unit is finer than theta / 2^16, so that potentials of 32 bits have room for 2^15 thresholds."""
+
+LARGEST = 2**31 - 1
+"""What numbers of 32 bits are saturated to, with either sign."""
+
+WEIGHTS: dict[str, np.dtype[Any]] = {"int16": np.dtype(np.int16), "int8": np.dtype(np.int8)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounding:
+    """What rounding did to the weights of one projection.
+
+    error
+        Root mean square of the differences, relative to that of the weights (0 without weights).
+    saturated, lost
+        Shares of the weights that were too large, and of the nonzero ones that became 0.
+    """
+
+    target: str
+    error: float
+    saturated: float
+    lost: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quantised:
+    """A population (or the readout) of the quantised network.
+
+    dtype
+        Of the weights.
+    bits, unit : (C,), s of each channel, and its unit in the unit of the ANN's activations
+    synapses : by projection, None where the image drives it, whose current is computed in float64
+    bias : (C,) int64, of all projections of spikes together
+    neurons
+        With int32 parameters; None for the readout.
+    largest
+        Most units that one step of spikes and bias can add to a potential.
+    """
+
+    dtype: np.dtype[Any]
+    bits: Counts
+    unit: Floats
+    synapses: tuple[Synapses | None, ...]
+    bias: Counts
+    neurons: WholeNeurons | None
+    largest: int
+    roundings: tuple[Rounding, ...]
+
+    def fits_32_bits(self, T: int, image: float) -> bool:
+        """Whether no potential can leave 32 bits within T steps, if the image adds at most `image` units to each.
+
+        By induction: |v| <= A + t U after t steps, A the largest |v0| or theta and U the largest current of a step.
+        m = v + u adds U; subtracting theta from m >= theta, or adding it to m <= theta_neg < 0, leaves |v| <= |m| or
+        |v| <= theta. The sum of the currents, t U, is smaller. A lane that does not fire may wrap around in a sum
+        m +- theta that nobody selects.
+        """
+        if self.neurons is None:
+            return False
+        largest = max(int(np.abs(each).max()) for each in (self.neurons.theta, self.neurons.v0))
+        return largest + T * (self.largest + image) <= LARGEST
+
+
+def quantise(layer: Layer, wires: list[Wire], shape: Plane, layout: Layout, mode: str) -> Quantised:
+    """A population or the readout with weights of the given mode.
+
+    Raises
+    ------
+    UsageError
+        What has no counterpart in whole numbers: a leak, spikes of a channel that differ in size between positions,
+        and sums that may exceed 32 bits.
+    """
+    dtype = WEIGHTS[mode]
+    limit = np.iinfo(dtype).max
+    _check(layer, wires, mode)
+    theta = np.ones(shape[0])
+    if isinstance(layer, Spiking):
+        value = layer.neuron.theta
+        theta = np.array(np.broadcast_to(value.reshape(len(value), -1).min(axis=1) if value.ndim else value, shape[0]))
+    spiking = [wire for wire in wires if not wire.is_image]
+    largest = np.zeros(shape[0])
+    for wire in spiking:
+        for channels, values in wire.per_count():
+            found = np.abs(values.reshape(len(values), -1)).max(axis=1, initial=0) / theta[channels]
+            largest[channels] = np.maximum(largest[channels], found)
+    bits = bits_of(largest if isinstance(layer, Spiking) else np.full(shape[0], largest.max()), limit)
+    tables: dict[int, Synapses] = {}
+    roundings = []
+    bias, sums = np.zeros(shape[0]), np.zeros(shape[0], dtype=np.int64)
+    for wire in spiking:
+        rounding = _Rounder(limit)
+        weight = wire.in_units(theta, 2.0**bits, rounding).astype(dtype, copy=False)
+        roundings.append(rounding.result(layer.name if wire.layer is None else wire.layer.name))
+        sums += np.array([np.abs(each.astype(np.int64)).sum() for each in weight]) * wire.port.cells
+        if wire.conv is None:
+            table = identity_of(weight, layout, wire.plane)
+        else:
+            bias += wire.conv.bias
+            table = synapses_of(wire.conv, weight, np.zeros(shape[0], dtype=dtype), layout, wire.plane, ones=True)
+        tables[id(wire)] = table._replace(weight=paired(table.weight), ones=True)
+    if sums.max() > LARGEST:
+        raise UsageError(
+            f"layer '{layer.name}': sums of its weights may exceed 32 bits in {mode}; use --dtype exact, or int8"
+        )
+    unit = theta * 2.0**-bits
+    whole_bias = _saturated(bias / theta * 2.0**bits)
+    return Quantised(
+        dtype=dtype,
+        bits=bits,
+        unit=unit,
+        synapses=tuple(tables.get(id(wire)) for wire in wires),
+        bias=whole_bias,
+        neurons=_neurons(layer.neuron, theta, bits, shape, layout) if isinstance(layer, Spiking) else None,
+        largest=int((sums + np.abs(whole_bias)).max()),
+        roundings=tuple(roundings),
+    )
+
+
+def bits_of(largest: Floats, limit: int) -> Counts:
+    """For each channel the greatest s of 0 .. MOST_BITS for which its largest weight (C,) rounds to at most `limit`."""
+    fits = np.rint(largest[:, None] * 2.0 ** np.arange(MOST_BITS + 1)) <= limit
+    return np.asarray(np.maximum(fits.sum(axis=1) - 1, 0), dtype=np.int64)
+
+
+def _check(layer: Layer, wires: list[Wire], mode: str) -> None:
+    if isinstance(layer, Spiking) and layer.neuron.leak != 1:
+        raise UsageError(
+            f"layer '{layer.name}': its potential leaks (factor {layer.neuron.leak}), which has no counterpart in "
+            f"{mode}; use --dtype exact"
+        )
+    for wire in wires:
+        if not wire.is_image and wire.theta.ndim == 3 and (wire.port.pool is not None or not wire.port.flatten):
+            raise UsageError(
+                f"layer '{layer.name}': the spikes of '{wire.port.source}' differ in size between positions, and "
+                f"{mode} has one weight for all of them; use --dtype exact"
+            )
+
+
+def _saturated(values: Floats) -> Counts:
+    """Rounded to nearest, ties to even, within 32 bits."""
+    return np.asarray(np.clip(np.rint(values), -LARGEST, LARGEST), dtype=np.int64)
+
+
+def _neurons(neuron: Neuron, theta: Floats, bits: Counts, shape: Plane, layout: Layout) -> WholeNeurons:
+    theta_units, theta_neg, v0 = (
+        _saturated(by_position(value, shape, FLOAT64) / theta * 2.0**bits)
+        for value in (neuron.theta, neuron.negative_threshold, neuron.v0)
+    )
+    # theta_neg = 0 would fire +1, -1, +1, ... for ever at v = 0 without any input.
+    theta_neg = np.minimum(theta_neg, -1)
+    return WholeNeurons(
+        theta=by_tile(theta_units.astype(np.int32), layout, 1),
+        theta_neg=by_tile(theta_neg.astype(np.int32), layout, -1),
+        v0=by_tile(v0.astype(np.int32), layout, 0),
+        dual=neuron.dual,
+        gross=neuron.gate == "gross",
+        zero=neuron.reset == "zero",
+    )
+
+
+class _Rounder:
+    """Rounds weights, given in units a block at a time, and keeps account of what that does to them."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.n = self.n_saturated = self.n_lost = 0
+        self.size = self.error = 0.0
+
+    def __call__(self, units: Floats) -> Array:
+        """The weights as whole numbers of 16 bits."""
+        whole = np.clip(np.rint(units), -self.limit, self.limit)
+        self.n += units.size
+        self.n_saturated += int((np.abs(units) > self.limit + 0.5).sum())
+        self.n_lost += int(((whole == 0) & (units != 0)).sum())
+        self.size += float((units**2).sum())
+        self.error += float(((units - whole) ** 2).sum())
+        return whole.astype(np.int16)
+
+    def result(self, target: str) -> Rounding:
+        """What has been done so far."""
+        return Rounding(
+            target=target,
+            error=float(np.sqrt(self.error / self.size)) if self.size else 0.0,
+            saturated=self.n_saturated / self.n,
+            lost=self.n_lost / self.n,
+        )

@@ -1,0 +1,153 @@
+"""The event engine: one batch of images through a plan, population by population, all T steps of each at once.
+
+Bit for bit the specification (`refsim.reference.network`) in the same number type: the additions are made in the
+same order. Nothing depends on which other images are in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.engine.arrivals import numbers_of, pooled
+from refsim.engine.kernels.population import room_for, run_currents
+from refsim.engine.plan import Plan, Population, Projection
+from refsim.engine.sources import Sources
+from refsim.engine.stages import MAX_STEPS, check_finite, run_population, run_readout
+from refsim.engine.trace import Activations, PopulationTrace, SynapticOps, Trace
+from refsim.exceptions import NetworkError, UsageError
+from refsim.model import INPUT, Shape
+
+Array = NDArray[Any]
+Counts = NDArray[np.int64]
+
+
+def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trace:
+    """Run the SNN on constant input currents.
+
+    Parameters
+    ----------
+    x : (B, C, H, W), input currents
+    T
+        Time steps, >= 1.
+    record
+        Any of "spikes", "n", "v", "current": kept in the trace for every population.
+
+    Raises
+    ------
+    UsageError
+        T < 1.
+    RefsimError
+        A potential or current that is not finite.
+    """
+    if T < 1:
+        raise UsageError(f"T must be at least 1, got {T}")
+    if plan.mode == "exact" and ({"v", "current"} & set(record) or T > MAX_STEPS):
+        plan = plan.in_floats
+    sources = Sources(_as_planes(x, plan.dtype), T)
+    populations: dict[str, PopulationTrace] = {}
+    ops: dict[tuple[str, str], SynapticOps] = {}
+    nonzero_macs = np.zeros(len(x), dtype=np.int64)
+    for index, population in enumerate(plan.populations):
+        for projection in population.projections:
+            if projection.port.source == INPUT:
+                nonzero_macs += _nonzero_macs(sources.image, projection)
+            else:
+                # Two projections may join the same two layers, e.g. an Add of two pools of one population.
+                key, counted = (projection.port.source, projection.target), sources.count(projection)
+                ops[key] = ops[key] + counted if key in ops else counted
+        if population is plan.populations[-1]:
+            logits = run_readout(population, sources, plan.dtype)
+        else:
+            populations[population.name] = _run_population(population, sources, plan.dtype, record)
+        sources.forget(plan.finished_after(index))
+    return Trace(logits=logits, populations=populations, ops=ops, nonzero_macs=nonzero_macs)
+
+
+def forward(plan: Plan, x: Array, record: bool = False) -> Activations:
+    """Run the source ANN on input currents x (B, C, H, W), by the same kernels: its activations are graded events.
+
+    Raises
+    ------
+    UsageError
+        The plan has theta folded into its weights; compile it with fold=False.
+    NetworkError
+        The file does not say with how many steps L the network was trained.
+    RefsimError
+        An activation that is not finite.
+    """
+    if plan.fold:
+        raise UsageError("the ANN needs a plan compiled with fold=False")
+    values = {INPUT: _as_planes(x, plan.dtype)}
+    kept_z: dict[str, Array] = {}
+    kept_a: dict[str, Array] = {}
+    for index, population in enumerate(plan.populations):
+        synapses = tuple(each.synapses for each in population.projections)
+        events = tuple(numbers_of(values[each.port.source], each.port) for each in population.projections)
+        c, h, w = population.shape
+        z = np.zeros((len(x), h, w, 1, c), dtype=plan.dtype)
+        run_currents(population.layout, synapses, events, room_for(synapses, events, 1, plan.dtype), z)
+        if population.neurons is not None:
+            values[population.name] = a = _activate(z[:, :, :, 0], population, plan.dtype)
+            if record:
+                shape = plan.network.shapes[population.name]
+                kept_z[population.name] = _from_planes(z[:, :, :, 0], shape)
+                kept_a[population.name] = _from_planes(a, shape)
+        values = {source: a for source, a in values.items() if source not in plan.finished_after(index)}
+    check_finite(plan.populations[-1].name, z)
+    return Activations(logits=z.reshape(len(x), -1), z=kept_z, a=kept_a)
+
+
+def _run_population(
+    population: Population, sources: Sources, dtype: np.dtype[Any], record: Collection[str]
+) -> PopulationTrace:
+    done = run_population(population, sources, dtype, with_potentials=bool({"v", "current"} & set(record)))
+    sources.trains[population.name] = done.train
+    n_pos, n_neg = sources.n_spikes(population.name)
+    shape = population.layer_shape
+    wanted = {"spikes", "n"} & set(record)
+    spikes = done.train.dense(population.shape[0]).reshape(sources.T, len(sources.image), *shape) if wanted else None
+    return PopulationTrace(
+        n_pos=n_pos,
+        n_neg=n_neg,
+        reached=done.reached.T,
+        recomputed=done.recomputed.T,
+        margin=done.margin,
+        spikes=spikes if "spikes" in record else None,
+        n=spikes.sum(axis=0, dtype=np.int32) if spikes is not None and "n" in record else None,
+        v=_from_planes(done.recorded[0], shape) if "v" in record else None,
+        current=_from_planes(done.recorded[1], shape) if "current" in record else None,
+    )
+
+
+def _nonzero_macs(image: Array, projection: Projection) -> Counts:
+    nonzero = pooled(image, projection.port.pool) != 0
+    weighed = np.where(nonzero, projection.fan_out, 0) if projection.layer is not None else np.zeros((len(image), 1))
+    return np.asarray(weighed.reshape(len(image), -1).sum(axis=1), dtype=np.int64)
+
+
+def _activate(z: Array, population: Population, dtype: np.dtype[Any]) -> Array:
+    """QCFS with L steps, or ReLU where L is None (twin of `reference.activations`)."""
+    activation = population.activation
+    if activation is None or activation.L == 0:
+        raise NetworkError(
+            f"layer '{population.name}': the file does not say L, the ANN's quantization steps; convert again with --L"
+        )
+    if activation.L is None:
+        return np.asarray(np.maximum(z, dtype.type(0)))
+    lambda_, L, shift = (dtype.type(value) for value in (activation.lambda_, activation.L, activation.shift))
+    level = np.floor(np.clip(z / lambda_, dtype.type(0), dtype.type(1)) * L + shift)
+    return np.asarray(level / L * lambda_)
+
+
+def _as_planes(x: Array, dtype: np.dtype[Any]) -> Array:
+    """(B, C, H, W) to contiguous (B, H, W, C)."""
+    return np.ascontiguousarray(np.moveaxis(x, 1, 3), dtype=dtype)
+
+
+def _from_planes(values: Array, shape: Shape) -> Array:
+    """(B, H, W, C) to (B, *shape)."""
+    return np.ascontiguousarray(np.moveaxis(values, 3, 1)).reshape(len(values), *shape)

@@ -1,0 +1,1 @@
+"""Images: data sets in the forms in which people have them."""

@@ -1,0 +1,294 @@
+"""Image data sets of many formats behind one face, read a batch at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.exceptions import DataError
+from refsim.formats.images import cifar, idx
+from refsim.formats.images.currents import strided
+from refsim.formats.images.npz import Npz, open_npy
+from refsim.formats.images.sources import ArraySource, FileSource, ImageSource, PaddedSource, PlanarSource
+from refsim.formats.images.stored import Rows, whole
+from refsim.formats.untrusted.text import clean
+from refsim.model import Network
+
+Array = NDArray[Any]
+Labels = NDArray[np.int64]
+
+FORMATS = (
+    "CIFAR binary or python batches, IDX(.gz), .npz, .npy, HDF5, or a folder of class folders of PNG or JPEG images"
+)
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm")
+SMALL = 64
+"""JPEG images of at most this many pixels a side draw a warning: there compression costs accuracy."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageData:
+    """Images and their labels.
+
+    Parameters
+    ----------
+    name
+        Of the file or folder.
+    images
+        Indexed by an integer array: uint8 (n, H, W, C), or float64 input currents (n, C, H, W).
+    labels : (N,) int64, or None
+    classes
+        Names of the labels, where the data set has them (class folders).
+    files
+        What was read, for `sha256`.
+    warnings
+        Lines for the user.
+    """
+
+    name: str
+    images: ImageSource
+    labels: Labels | None
+    files: tuple[Path, ...]
+    classes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the images are uint8 and still need the network's preprocessing."""
+        return self.images.is_raw
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file; of several files, of the lines `<sha256>  <name>` that sha256sum prints for them."""
+        digests = []
+        for path in self.files:
+            with path.open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        if len(digests) == 1:
+            return digests[0]
+        folder = self.files[0].parent if len({path.parent for path in self.files}) == 1 else self.files[0].parent.parent
+        lines = [
+            f"{digest}  {path.relative_to(folder).as_posix()}\n"
+            for digest, path in zip(digests, self.files, strict=True)
+        ]
+        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def strided(self, limit: int | None) -> NDArray[np.int64]:
+        """Numbers of `limit` images spread evenly over all of them; never a prefix, folders are sorted by class."""
+        return strided(len(self), limit)
+
+    def balanced(self, n: int) -> NDArray[np.int64]:
+        """Numbers of n images, equally many of each class and spread evenly over it, in increasing order.
+
+        Raises
+        ------
+        DataError
+            No labels, or a class with fewer images than its share.
+        """
+        if self.labels is None:
+            raise DataError(f"{self.name}: no labels, so no class-balanced selection")
+        present = np.unique(self.labels)
+        chosen = []
+        for place, label in enumerate(present):
+            rows = np.flatnonzero(self.labels == label)
+            share = n // len(present) + (place < n % len(present))
+            if share > len(rows):
+                raise DataError(f"{self.name}: class {label} has {len(rows)} images, {share} wanted; ask for fewer")
+            chosen.append(rows[np.arange(share) * len(rows) // max(share, 1)])
+        return np.sort(np.concatenate(chosen))
+
+
+def open_data(
+    path: str | Path, *, split: str = "test", pad_to: tuple[int, int] | None = None, classes: Sequence[str] = ()
+) -> ImageData:
+    """Open a data set; the format is told by its content.
+
+    Parameters
+    ----------
+    split
+        "test" or "train", where the data set has both.
+    pad_to
+        (H, W): put black around smaller raw images.
+    classes
+        The network's class names: class folders are numbered in this order if they all have such a name,
+        alphabetically otherwise.
+
+    Raises
+    ------
+    DataError, FormatError
+        One line naming the file: unknown or damaged, no images, labels that do not fit.
+    OSError
+        The file cannot be opened.
+    """
+    path = Path(path)
+    where = clean(str(path), None)
+    if split not in ("test", "train"):
+        raise DataError(f"split must be test or train, got {clean(split)!r}")
+    data = _open_folder(path, split, classes) if path.is_dir() else _open_file(path, split)
+    if data.labels is not None:
+        if data.labels.shape != (len(data),):
+            raise DataError(f"{where}: {data.labels.size} labels for {len(data)} images")
+        if (data.labels < 0).any():
+            raise DataError(f"{where}: label {data.labels.min()} is negative")
+    if pad_to is None or data.images.shape[:2] == pad_to:
+        return data
+    images = PaddedSource(data.images, pad_to, where)
+    return ImageData(**{**vars(data), "images": images})
+
+
+def check_against(data: ImageData, network: Network) -> None:
+    """Check that the images and labels are what the network expects.
+
+    Raises
+    ------
+    DataError
+        Images of another shape, or labels beyond the network's classes.
+    """
+    expected = network.input.shape
+    got = tuple(data.images.shape[axis] for axis in ((2, 0, 1) if data.is_raw else (0, 1, 2)))
+    if got != expected:
+        hint = ""
+        if got[0] != expected[0]:
+            hint = f"; the network reads {network.input.color} images of {expected[0]} channel(s)"
+        elif data.is_raw and got[1] <= expected[1] and got[2] <= expected[2]:
+            hint = "; --pad puts black around them"
+        else:
+            hint = "; resize them as for training"
+        raise DataError(f"{data.name}: images are {got} (C, H, W), the network expects {expected}{hint}")
+    if data.labels is not None and data.labels.max() >= network.n_classes:
+        raise DataError(f"{data.name}: label {data.labels.max()} is beyond the network's {network.n_classes} classes")
+    named = set(data.classes) & set(network.classes)
+    if named and any(network.classes.index(name) != data.classes.index(name) for name in named):
+        raise DataError(f"{data.name}: the class folders are not numbered in the order of the network's classes")
+
+
+def _open_file(path: Path, split: str) -> ImageData:
+    where = clean(str(path), None)
+    if not path.is_file():
+        raise DataError(f"{where}: no such file or folder" if not path.exists() else f"{where}: not a regular file")
+    with path.open("rb") as file:
+        head = file.read(8)
+    if not head:
+        raise DataError(f"{where}: the file is empty")
+    if head[:4] == b"PK\x03\x04":
+        archive = Npz(path)
+        images, labels = _pick(archive.names, split, where)
+        source: ImageSource = ArraySource(archive.read(images), f"{where}:{images}")
+        return _data(path, source, _as_labels(archive.read(labels), f"{where}:{labels}") if labels else None)
+    if head[:6] == b"\x93NUMPY":
+        return _data(path, ArraySource(open_npy(path), where), None)
+    if head == b"\x89HDF\r\n\x1a\n":
+        return _open_hdf5(path, split)
+    if idx.is_idx(path, head):
+        return _open_idx(path)
+    if head[:2] == idx.GZIP:
+        raise DataError(f"{where}: a gzip file that is not named as IDX; unpack it first")
+    if path.suffix == ".bin" or cifar.label_bytes(path) is not None:
+        return _cifar(path, [path])
+    if head[:1] == b"\x80" or head[:1] in b"(}":
+        return _cifar(path, [path])
+    raise DataError(f"{where}: not a data set refsim reads ({FORMATS})")
+
+
+def _data(path: Path, images: ImageSource, labels: Labels | None, *more: Path) -> ImageData:
+    return ImageData(name=clean(path.name), images=images, labels=labels, files=(path, *more))
+
+
+def _cifar(path: Path, batches: list[Path]) -> ImageData:
+    def read(batch: Path) -> tuple[Rows, Labels]:
+        with batch.open("rb") as file:
+            pickled = file.read(1) in (b"\x80", b"(", b"}") and cifar.label_bytes(batch) is None
+        return cifar.read_pickled(batch) if pickled else cifar.read_binary(batch)
+
+    planes, labels = zip(*map(read, batches), strict=True)
+    pixels = planes[0] if len(batches) == 1 else np.concatenate([whole(each)[:, -cifar.PIXELS :] for each in planes])
+    if not len(pixels):
+        raise DataError(f"{clean(str(path), None)}: holds no images")
+    source = PlanarSource(pixels, (3, 32, 32))
+    return ImageData(name=clean(path.name), images=source, labels=np.concatenate(labels), files=tuple(batches))
+
+
+def _open_idx(path: Path) -> ImageData:
+    source = ArraySource(idx.read_idx(path, 3), clean(str(path), None))
+    beside = idx.labels_beside(path)
+    if beside is None:
+        return _data(path, source, None)
+    return _data(path, source, whole(idx.read_idx(beside, 1)).astype(np.int64), beside)
+
+
+def _open_folder(path: Path, split: str, classes: Sequence[str]) -> ImageData:
+    where = clean(str(path), None)
+    batches = cifar.batches_in(path, split)
+    if batches:
+        return _cifar(path, batches)
+    images = idx.images_in(path, split)
+    if images is not None:
+        return _open_idx(images)
+    root = path / split if (path / split).is_dir() else path
+    found = {
+        folder.name: sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        for folder in root.iterdir()
+        if folder.is_dir()
+    }
+    found = {name: files for name, files in found.items() if files}
+    if not found:
+        raise DataError(f"{where}: nothing refsim reads in this folder ({FORMATS})")
+    # Alphabetical numbers are a guess; the network's own names are not.
+    names = tuple(classes) if set(found) <= set(classes) else tuple(sorted(found))
+    files = [(file, label) for label, name in enumerate(names) for file in found.get(name, [])]
+    source = FileSource([file for file, _ in files])
+    jpegs = sum(file.suffix.lower() in (".jpg", ".jpeg") for file, _ in files)
+    warnings: tuple[str, ...] = ()
+    if jpegs and max(source.shape[:2]) <= SMALL:
+        warnings = (
+            f"{clean(path.name)}: {jpegs} JPEG images of {source.shape[0]} x {source.shape[1]} pixels; "
+            "at this size compression costs accuracy, use PNG or the original archive",
+        )
+    return ImageData(
+        name=clean(path.name),
+        images=source,
+        labels=np.array([label for _, label in files], np.int64),
+        files=tuple(file for file, _ in files),
+        classes=tuple(clean(name, None) for name in names),
+        warnings=warnings,
+    )
+
+
+def _pick(names: list[str], split: str, where: str) -> tuple[str, str | None]:
+    """The names of images and labels among the arrays of a file."""
+
+    def first(stems: tuple[str, ...]) -> str | None:
+        candidates = [form.format(stem, split) for form in ("{0}_{1}", "{1}_{0}", "{0}") for stem in stems]
+        lower = {name.lower(): name for name in names}
+        return next((lower[name] for name in candidates if name in lower), None)
+
+    images = first(("images", "x", "data"))
+    if images is None:
+        shown = ", ".join(clean(name, 40) for name in names[:8]) or "nothing"
+        raise DataError(f"{where}: no array of images (expected images, x or x_{split}; the file holds {shown})")
+    return images, first(("labels", "y", "targets"))
+
+
+def _as_labels(values: Array, where: str) -> Labels:
+    if values.dtype.kind not in "iu" or values.shape[:1] != (values.size,):
+        raise DataError(f"{where}: labels must be integers (N,), got {values.dtype} {values.shape}")
+    return values.reshape(-1).astype(np.int64)
+
+
+def _open_hdf5(path: Path, split: str) -> ImageData:
+    from refsim.formats.images.hdf5 import HDF5Images
+
+    where = clean(str(path), None)
+    file = HDF5Images(path)
+    images, labels = _pick(file.names, split, where)
+    source = ArraySource(file.array(images), f"{where}:{clean(images)}")
+    return _data(path, source, _as_labels(file.read(labels), f"{where}:{clean(labels)}") if labels else None)

@@ -1,0 +1,43 @@
+"""Network: the source ANN as a graph of layers, with the spiking neuron that replaces each activation.
+
+A `Network` can be run as the ANN (its activations) and as the SNN (its neurons). Everything that does not fit
+together is refused here, on construction, with the layer's name; whoever holds a `Network` need not check.
+"""
+
+from refsim.model.image import InputSpec
+from refsim.model.layers import (
+    INPUT,
+    LAYER_KINDS,
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Layer,
+    Linear,
+    Pair,
+    Shape,
+    Spiking,
+)
+from refsim.model.network import Network
+from refsim.model.neuron import DUAL_THETA_NEG, Activation, Array, Floats, Neuron
+
+__all__ = [
+    "DUAL_THETA_NEG",
+    "INPUT",
+    "LAYER_KINDS",
+    "Activation",
+    "Add",
+    "Array",
+    "AvgPool2d",
+    "Conv2d",
+    "Flatten",
+    "Floats",
+    "InputSpec",
+    "Layer",
+    "Linear",
+    "Network",
+    "Neuron",
+    "Pair",
+    "Shape",
+    "Spiking",
+]

@@ -1,0 +1,210 @@
+"""The layers: each knows its parameters and what shape it makes of what it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+
+from refsim.exceptions import NetworkError
+from refsim.model.neuron import Array, Floats, Neuron
+
+Pair = tuple[int, int]
+Shape = tuple[int, ...]
+
+INPUT = "input"
+"""The name by which layers read the image."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layer:
+    """One node of the graph: it reads the layers (or the image, "input") named by `inputs`."""
+
+    kind: ClassVar[str]
+    name: str
+    inputs: tuple[str, ...]
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        """Shape of this layer's output for one image, given its inputs' shapes."""
+        raise NotImplementedError
+
+    def _error(self, text: str) -> NetworkError:
+        return NetworkError(f"layer '{self.name}': {text}")
+
+    def _one(self, shapes: tuple[Shape, ...]) -> Shape:
+        if len(shapes) != 1:
+            raise self._error(f"{self.kind} reads one input, got {len(shapes)}")
+        return shapes[0]
+
+    def _plane(self, shapes: tuple[Shape, ...]) -> tuple[int, int, int]:
+        shape = self._one(shapes)
+        if len(shape) != 3:
+            raise self._error(f"{self.kind} reads (C, H, W), got {shape} from '{self.inputs[0]}'")
+        return shape[0], shape[1], shape[2]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Weighted(Layer):
+    """A layer with weights: stored as trained, with an optional float64 factor per output channel."""
+
+    weight: Array
+    bias: Floats
+    scale: Floats | None = None
+
+    def __post_init__(self) -> None:
+        weight = np.asarray(self.weight)
+        object.__setattr__(self, "weight", weight)
+        if weight.ndim != self._weight_ndim:
+            raise self._error(f"weight must have {self._weight_ndim} axes, got shape {weight.shape}")
+        for key in ("bias", "scale"):
+            value = getattr(self, key)
+            if value is None:
+                continue
+            value = np.asarray(value, dtype=np.float64)
+            object.__setattr__(self, key, value)
+            if value.shape != weight.shape[:1]:
+                raise self._error(f"{key} must have shape {weight.shape[:1]}, got {value.shape}")
+            if not np.isfinite(value).all():
+                raise self._error(f"{key} holds values that are not finite")
+        if not np.isfinite(weight).all():
+            raise self._error("weight holds values that are not finite")
+
+    _weight_ndim: ClassVar[int]
+
+    def effective_weight(self) -> Floats:
+        """The weight that acts, float64(weight) * scale, in the shape of `weight`."""
+        weight = self.weight.astype(np.float64)
+        if self.scale is not None:
+            weight *= self.scale.reshape(-1, *[1] * (weight.ndim - 1))
+        return np.asarray(weight)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Linear(_Weighted):
+    """Fully connected layer; weight (N_out, N_in), N_in runs over (C, H, W) row-major."""
+
+    kind = "linear"
+    _weight_ndim = 2
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        shape = self._one(shapes)
+        if prod(shape) != self.weight.shape[1]:
+            raise self._error(
+                f"weight expects {self.weight.shape[1]} inputs, got {shape} = {prod(shape)} from '{self.inputs[0]}'"
+            )
+        return (self.weight.shape[0],)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Conv2d(_Weighted):
+    """Cross-correlation with zero padding; weight (C_out, C_in / groups, kH, kW), as in PyTorch."""
+
+    kind = "conv2d"
+    _weight_ndim = 4
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key, least in (("stride", 1), ("padding", 0), ("dilation", 1)):
+            _check_pair(self, key, least)
+        if self.groups < 1 or self.weight.shape[0] % self.groups:
+            raise self._error(f"{self.weight.shape[0]} output channels do not divide into {self.groups} groups")
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        c, h, w = self._plane(shapes)
+        c_out, c_in, k_h, k_w = self.weight.shape
+        if c != c_in * self.groups:
+            expected = (c_in * self.groups, "H", "W")
+            raise self._error(f"weight expects ({expected[0]}, H, W) inputs, got {(c, h, w)} from '{self.inputs[0]}'")
+        out_h = (h + 2 * self.padding[0] - self.dilation[0] * (k_h - 1) - 1) // self.stride[0] + 1
+        out_w = (w + 2 * self.padding[1] - self.dilation[1] * (k_w - 1) - 1) // self.stride[1] + 1
+        if out_h < 1 or out_w < 1:
+            raise self._error(f"kernel {(k_h, k_w)} is larger than the padded input {(c, h, w)}")
+        return (c_out, out_h, out_w)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AvgPool2d(Layer):
+    """Mean over windows; no padding, incomplete windows at the right and bottom edge are dropped."""
+
+    kind = "avg_pool2d"
+    kernel: Pair
+    stride: Pair
+
+    def __post_init__(self) -> None:
+        _check_pair(self, "kernel", 1)
+        _check_pair(self, "stride", 1)
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        c, h, w = self._plane(shapes)
+        if self.kernel[0] > h or self.kernel[1] > w:
+            raise self._error(f"window {self.kernel} is larger than the input {(c, h, w)}")
+        return (c, (h - self.kernel[0]) // self.stride[0] + 1, (w - self.kernel[1]) // self.stride[1] + 1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Flatten(Layer):
+    """(C, H, W) to (N,), row-major."""
+
+    kind = "flatten"
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        return (prod(self._one(shapes)),)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Add(Layer):
+    """Sum of currents: residual branch and shortcut, in the order of `inputs`."""
+
+    kind = "add"
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        if len(shapes) < 2:
+            raise self._error(f"add reads at least two inputs, got {len(shapes)}")
+        if len(set(shapes)) != 1:
+            got = ", ".join(f"{shape} from '{name}'" for name, shape in zip(self.inputs, shapes))
+            raise self._error(f"add needs inputs of one shape, got {got}")
+        return shapes[0]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Spiking(Layer):
+    """A population of neurons; in the ANN, the activation they replace."""
+
+    kind = "spiking"
+    neuron: Neuron
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        shape = self._one(shapes)
+        for key in ("theta", "v0", "theta_neg"):
+            value: Floats = getattr(self.neuron, key)
+            if value.shape not in ((), shape[:1], shape):
+                raise self._error(f"{key} must be a scalar or of shape {shape[:1]} or {shape}, got {value.shape}")
+        return shape
+
+
+LAYER_KINDS: dict[str, type[Layer]] = {cls.kind: cls for cls in (Linear, Conv2d, AvgPool2d, Flatten, Add, Spiking)}
+
+# What each kind may read. Two linear maps in a row, or a sum that is read twice, would make real-valued
+# currents travel between layers; converted networks of the papers never do that.
+_SPIKES = ("spiking", INPUT)
+READS: dict[str, tuple[str, ...]] = {
+    "avg_pool2d": _SPIKES,
+    "flatten": (*_SPIKES, "avg_pool2d"),
+    "linear": (*_SPIKES, "avg_pool2d", "flatten"),
+    "conv2d": (*_SPIKES, "avg_pool2d"),
+    "add": (*_SPIKES, "avg_pool2d", "flatten", "linear", "conv2d"),
+    "spiking": (*_SPIKES, "avg_pool2d", "flatten", "linear", "conv2d", "add"),
+}
+
+
+def _check_pair(layer: Layer, key: str, least: int) -> None:
+    value = getattr(layer, key)
+    if len(value) != 2 or min(value) < least:
+        raise NetworkError(f"layer '{layer.name}': {key} must be two integers of at least {least}, got {value}")
+    object.__setattr__(layer, key, (int(value[0]), int(value[1])))

@@ -1,0 +1,112 @@
+"""The whole network: layers in topological order, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from refsim.exceptions import NetworkError, UsageError
+from refsim.model.image import InputSpec
+from refsim.model.layers import INPUT, READS, Layer, Linear, Shape, Spiking
+from refsim.model.neuron import Neuron
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Network:
+    """A converted network: the input, the layers in topological order, the classes.
+
+    Raises
+    ------
+    NetworkError
+        Duplicate, missing or later-defined inputs, shapes that do not fit, a layer that reads what it cannot
+        read, a last layer that is not a linear readout, outputs that nobody reads.
+    """
+
+    name: str
+    input: InputSpec
+    layers: tuple[Layer, ...]
+    classes: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise NetworkError(f"network '{self.name}' has no layers")
+        shapes: dict[str, Shape] = {INPUT: self.input.shape}
+        kinds = {INPUT: INPUT}
+        later = {layer.name for layer in self.layers}
+        for layer in self.layers:
+            if layer.name in kinds:
+                raise NetworkError(f"layer '{layer.name}': the name is used twice or reserved")
+            if not layer.inputs:
+                raise NetworkError(f"layer '{layer.name}': reads nothing")
+            for source in layer.inputs:
+                if source not in kinds:
+                    hint = "comes later or is part of a cycle" if source in later else "does not exist"
+                    raise NetworkError(f"layer '{layer.name}': reads '{source}', which {hint}")
+                if kinds[source] not in READS[layer.kind]:
+                    raise NetworkError(
+                        f"layer '{layer.name}': {layer.kind} cannot read '{source}' ({kinds[source]}); "
+                        f"put a spiking layer between them"
+                    )
+            shapes[layer.name] = layer.output_shape(tuple(shapes[source] for source in layer.inputs))
+            kinds[layer.name] = layer.kind
+        object.__setattr__(self, "_shapes", shapes)
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        last = self.layers[-1]
+        if not isinstance(last, Linear):
+            raise NetworkError(f"layer '{last.name}': the last layer must be linear (the readout), got {last.kind}")
+        readers: dict[str, list[Layer]] = {}
+        for layer in self.layers:
+            for source in layer.inputs:
+                readers.setdefault(source, []).append(layer)
+        for layer in self.layers[:-1]:
+            n_readers = len(readers.get(layer.name, ()))
+            if n_readers == 0:
+                raise NetworkError(f"layer '{layer.name}': nobody reads it, and only the last layer is the readout")
+            if n_readers > 1 and layer.kind in ("linear", "conv2d", "add"):
+                raise NetworkError(
+                    f"layer '{layer.name}': {layer.kind} is read by {n_readers} layers; "
+                    f"put a spiking layer after it and let them read that"
+                )
+        if self.classes and len(self.classes) != self.n_classes:
+            raise NetworkError(f"{len(self.classes)} class names for {self.n_classes} outputs of '{last.name}'")
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Output shape of every layer for one image, and of "input"."""
+        shapes: dict[str, Shape] = self.__dict__["_shapes"]
+        return shapes
+
+    @property
+    def n_classes(self) -> int:
+        """Number of outputs of the readout."""
+        return int(self.shapes[self.layers[-1].name][0])
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Layer]:
+        """The layers by their names."""
+        return {layer.name: layer for layer in self.layers}
+
+    @cached_property
+    def spiking(self) -> tuple[Spiking, ...]:
+        """The spiking layers in order; `--layer l` is spiking[l - 1]."""
+        return tuple(layer for layer in self.layers if isinstance(layer, Spiking))
+
+    def find_spiking(self, key: str) -> Spiking:
+        """The spiking layer with this name or with this number, counted from 1."""
+        for number, layer in enumerate(self.spiking, start=1):
+            if key in (layer.name, str(number)):
+                return layer
+        names = ", ".join(f"{i}={layer.name}" for i, layer in enumerate(self.spiking, start=1))
+        raise UsageError(f"no spiking layer '{key}' in '{self.name}'; it has {names}")
+
+    def with_neurons(self, change: Mapping[str, Neuron]) -> Network:
+        """The same network with other neurons in the named spiking layers."""
+        layers = tuple(
+            replace(layer, neuron=change[layer.name]) if isinstance(layer, Spiking) and layer.name in change else layer
+            for layer in self.layers
+        )
+        return replace(self, layers=layers)

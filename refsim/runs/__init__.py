@@ -1,0 +1,1 @@
+"""Runs: many images through networks, in memory, kept and resumed, in parts, on a cluster."""

@@ -1,0 +1,128 @@
+"""Spec: everything that decides what a run computes, and nothing else (not batch, threads or energy model)."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from types import NoneType
+
+from refsim.exceptions import FormatError, UsageError
+from refsim.formats.untrusted.text import clean, is_clean
+
+MAX_IMAGES = 100_000_000
+"""Of a data set: a list of them takes 800 MB."""
+
+NEURONS = ("if", "dual", "both", "file")
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "engine": (str,), "weights": (str,), "data": (str,), "images": (int,), "limit": (int, NoneType), "pad": (bool,),
+    "T": (int,), "dtype": (str,), "neuron": (str,), "theta_neg": (float, int, NoneType),
+    "theta_neg_mode": (str, NoneType), "v0": (float, int, NoneType), "skip_zero_weights": (bool,), "ann": (bool,),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Two runs of one spec give the same bits for the same image.
+
+    engine
+        Version of refsim.
+    weights, data
+        sha256 of the weight file's content and of the data; "" for the samples in the weight file.
+    images
+        How many images the data set holds; `limit` of them, evenly strided, are used (None: all).
+    neuron
+        "if", "dual", "signed", "both", or "file": as the weight file says.
+    ann
+        Whether the source ANN runs on the same images.
+    """
+
+    engine: str
+    weights: str
+    data: str
+    images: int
+    limit: int | None
+    pad: bool
+    T: int
+    dtype: str
+    neuron: str
+    theta_neg: float | None
+    theta_neg_mode: str | None
+    v0: float | None
+    skip_zero_weights: bool
+    ann: bool
+
+    def to_json(self) -> str:
+        """Canonical text: one line, keys in the order of the fields; numbers read back exactly."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Spec:
+        """The spec that `to_json` wrote.
+
+        Raises
+        ------
+        FormatError
+            Something else.
+        """
+        try:
+            spec = cls(**json.loads(text))
+            spec._check()
+        except (TypeError, ValueError, RecursionError):
+            raise FormatError("its spec is damaged, or of another version of refsim") from None
+        return spec
+
+    def _check(self) -> None:
+        """TypeError or ValueError for values that no run has; the spec may come from a stranger's file."""
+        for key, kinds in _KINDS.items():
+            value = getattr(self, key)
+            if type(value) not in kinds or (isinstance(value, str) and not is_clean(value)):
+                raise TypeError(key)
+        if not 1 <= self.images <= MAX_IMAGES or self.T < 1 or (self.limit is not None and self.limit < 1):
+            raise ValueError("numbers")
+        if self.neuron not in NEURONS or not all(map(math.isfinite, (self.theta_neg or 0, self.v0 or 0))):
+            raise ValueError("neurons")
+
+    def first_difference(self, other: Spec) -> tuple[str, object, object] | None:
+        """The first field in which two specs differ, with both values."""
+        mine, theirs = asdict(self), asdict(other)
+        return next(((key, mine[key], theirs[key]) for key in mine if mine[key] != theirs[key]), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Part `number` of `count` (from 1): a contiguous share of the images, as even as possible."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """From "3/16".
+
+        Raises
+        ------
+        UsageError
+            Something else.
+        """
+        number, slash, count = text.partition("/")
+        digits = number.isdecimal() and count.isdecimal() and len(text) < 20
+        if not slash or not digits or not 1 <= int(number) <= int(count):
+            raise UsageError(f"--shard {clean(text)}: write it as I/N with 1 <= I <= N, e.g. 3/16")
+        return cls(number=int(number), count=int(count))
+
+    def range(self, n: int) -> tuple[int, int]:
+        """First and behind the last of n images.
+
+        Raises
+        ------
+        UsageError
+            Fewer images than parts.
+        """
+        if self.count > n:
+            raise UsageError(f"--shard {self}: there are only {n} images to share")
+        return (self.number - 1) * n // self.count, self.number * n // self.count
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
