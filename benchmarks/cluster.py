@@ -17,7 +17,7 @@ from pathlib import Path
 
 from refsim.cli.options import load_inputs, load_weights
 from refsim.runs.cluster.connection import connected
-from refsim.runs.cluster.worker import Recipe
+from refsim.runs.cluster.worker import Job
 from refsim.runs.store.directory import About, RunDirectory
 from refsim.runs.store.spec import Spec
 from refsim.version import __version__
@@ -53,7 +53,7 @@ def main() -> None:
         ann=False,
     )
     data = None if options.data is None else str(Path(options.data).absolute())
-    recipe = Recipe(machine="file", spec=spec, weights=str(path.absolute()), data=data, neurons=neurons, batch=None)
+    job = Job(machine="file", spec=spec, weights=str(path.absolute()), data=data, neurons=neurons, batch=None)
     about = About(weights=str(path), weights_path=str(path.absolute()), source=inputs.source)
     seconds: dict[int, list[float]] = {1: [], 2: []}
     client: dict[int, list[float]] = {1: [], 2: []}
@@ -64,9 +64,9 @@ def main() -> None:
                 tempfile.TemporaryDirectory() as folder,
                 RunDirectory(Path(folder), spec, inputs.indices, about=about) as store,
             ):
-                cluster.run(recipe, inputs.indices[: 32 * n], lambda batch: None)
+                cluster.run(job, inputs.indices[: 32 * n], lambda batch: None)
                 started, used = time.perf_counter(), time.process_time()
-                cluster.run(recipe, inputs.indices, lambda batch, store=store: store.commit("file", batch))
+                cluster.run(job, inputs.indices, lambda batch, store=store: store.commit("file", batch))
                 seconds[n].append(time.perf_counter() - started)
                 client[n].append(time.process_time() - used)
     medians = {n: statistics.median(each) for n, each in seconds.items()}

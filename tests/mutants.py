@@ -53,10 +53,10 @@ class Mutant(NamedTuple):
 
 NEURON, SYNAPSE, POPULATION = "kernels/neuron.py", "kernels/synapse.py", "kernels/population.py"
 PLANES, LISTS, LAYOUT, INTEGER = (
-    "kernels/planes.py",
+    "kernels/digits.py",
     "kernels/lists.py",
     "kernels/layout.py",
-    "kernels/integer.py",
+    "kernels/exact.py",
 )
 RECOMPUTE, EXACT, TABLES, FANOUT = (
     "kernels/recompute.py",
@@ -104,7 +104,7 @@ MUTANTS = (
     Mutant("kernel transposed", LISTING, "tap = i * k_w + j", "tap = i * geometry[p, KERNEL_Y] + j"),
     Mutant("group begins late", LISTING, "entry[begin] < first", "entry[begin] <= first"),
     Mutant("group ends late", LISTING, ">= first + n_channels", "> first + n_channels"),
-    Mutant("always the first step", LISTING, "step += np.uint64(columns_of_plane)", "step += np.uint64(0)"),
+    Mutant("always the first step", LISTING, "step += np.uint64(columns_of_grid)", "step += np.uint64(0)"),
     Mutant("no bias", SYNAPSE, "part + load(source.bias, tile * TILE)", "part"),
     Mutant("bias of the first tile", SYNAPSE, "load(source.bias, tile * TILE)", "load(source.bias, 0)"),
     Mutant("weights of the first tile", SYNAPSE, "add_rows(source.weight, tile,", "add_rows(source.weight, 0,"),
@@ -136,7 +136,7 @@ MUTANTS = (
     Mutant("fan-out of the corner", PORTS, "fan_out.reshape(-1) @", "np.full(fan_out.size, fan_out[0, 0, 0]) @"),
     Mutant("fan-out of the first word", PLANES, "fan_out[y, x, word * WORD + bit]", "fan_out[y, x, bit]"),
     Mutant("theta of a wrong position", LISTS, "row = y * width + x if", "row = y * height + x if"),
-    Mutant("pool is not a mean", LISTS, "* worth[row, c] / divisor", "* worth[row, c]"),
+    Mutant("pool is not a mean", LISTS, "* psp[row, c] / divisor", "* psp[row, c]"),
     Mutant("negative spikes counted twice", PLANES, "counts[0, b, y, x, t] -= n_minus", "n_minus = n_minus"),
     Mutant(
         "channels of the first word",
@@ -153,7 +153,7 @@ MUTANTS = (
     Mutant("asked of the next channel", INTEGER, "neuron_of(layout, tile, x, k)", "neuron_of(layout, tile, x, 0)"),
     Mutant("recomputed without past spikes", RECOMPUTE, "v - s * theta", "v"),
     Mutant("recomputed without scale", RECOMPUTE, "* stored.scale[channel]", "* 1.0"),
-    Mutant("recomputed without worth", RECOMPUTE, "* worth[0, first + c] if", "if"),
+    Mutant("recomputed without worth", RECOMPUTE, "* psp[0, first + c] if", "if"),
     Mutant(
         "recomputed without bias", RECOMPUTE, "total + stored.bias[channel if len(stored.bias) > 1 else 0]", "total"
     ),
@@ -182,7 +182,7 @@ MUTANTS = (
     Mutant("lists of the first block", LISTING, "np.uint64(runs[q, k, PLACE]) + step", "step"),
     # The plan
     Mutant("theta not folded", TABLES, "return np.asarray(effective * theta)", "return effective"),
-    Mutant("theta folded in a wrong order", WIRING, "np.repeat(worth, h * w, axis=1)", "np.tile(worth, (1, h * w))"),
+    Mutant("theta folded in a wrong order", WIRING, "np.repeat(psp, h * w, axis=1)", "np.tile(psp, (1, h * w))"),
     Mutant("theta of a wrong group", TABLES, "theta.reshape(groups, 1,", "theta[::-1].reshape(groups, 1,"),
     Mutant("first channel of a wrong group", TABLES, "// (c_out // conv.groups) * c_group", "// c_out * c_group"),
     Mutant("tiles ignore groups", WIRING, "n_channels // conv.groups))", "n_channels))"),

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from refsim.analysis.errors import split
+from refsim.analysis.split import split
 from refsim.engine import simulator
 from refsim.engine.plan import compile_network
 from refsim.model import InputSpec, Linear, Network, Neuron, Spiking

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.analysis.errors import LocalErrors, against, check_splittable, over_neurons, split
 from refsim.analysis.residual import Residual, describe_residual
+from refsim.analysis.split import LocalErrors, against, check_splittable, over_neurons, split
 from refsim.analysis.statistics import Distribution, Moments
 from refsim.engine.trace import PopulationTrace
 from refsim.exceptions import UsageError

@@ -1,4 +1,4 @@
-"""What a projection hears of its source: pooled or not, flattened or not, as lists of events."""
+"""What a projection reads of its source: pooled or not, flattened or not, as lists of events."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.engine.events import WORD, Events, Planes, SpikeTrain
+from refsim.engine.events import WORD, Digits, Events, SpikeTrain
+from refsim.engine.kernels.digits import count_numbers, count_ops, flatten_mask, sum_windows
 from refsim.engine.kernels.lists import count_digits, count_values, list_classes, list_numbers, list_values
-from refsim.engine.kernels.planes import count_numbers, count_ops, flatten_mask, sum_windows
 from refsim.engine.kernels.rows import STRIDE
 from refsim.engine.wiring import Port
 from refsim.model import AvgPool2d
@@ -19,20 +19,20 @@ Array = NDArray[Any]
 Counts = NDArray[np.int64]
 
 
-def planes_of(train: SpikeTrain, pool: AvgPool2d | None) -> Planes:
+def digits_of(train: SpikeTrain, pool: AvgPool2d | None) -> Digits:
     """The signed numbers of spikes that arrive: of one neuron, or of a pool window."""
     positive, negative = train
     if pool is None:
-        return Planes((positive | negative if len(negative) else positive)[None], negative)
+        return Digits((positive | negative if len(negative) else positive)[None], negative)
     n_images, h, w, T, n_words = positive.shape
     out_h, out_w = ((n - k) // s + 1 for n, k, s in zip((h, w), pool.kernel, pool.stride))
     magnitude = np.zeros((prod(pool.kernel).bit_length(), n_images, out_h, out_w, T, n_words), dtype=np.uint64)
     minus = np.zeros((len(negative), out_h, out_w, T, n_words), dtype=np.uint64)
     sum_windows(train, pool.kernel, pool.stride, np.zeros(len(magnitude), dtype=np.uint64), magnitude, minus)
-    return Planes(magnitude, minus)
+    return Digits(magnitude, minus)
 
 
-def flattened(planes: Planes, n_channels: int) -> Planes:
+def flattened(digits: Digits, n_channels: int) -> Digits:
     """The same numbers as one vector, row-major over (C, H, W)."""
 
     def flat(mask: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -41,27 +41,27 @@ def flattened(planes: Planes, n_channels: int) -> Planes:
         flatten_mask(mask, bits)
         return bits
 
-    return Planes(np.stack([flat(mask) for mask in planes.magnitude]), flat(planes.negative))
+    return Digits(np.stack([flat(mask) for mask in digits.magnitude]), flat(digits.negative))
 
 
-def amplitudes_of(planes: Planes, n_channels: int, worth: Array, cells: int, ones: bool) -> Events:
+def amplitudes_of(digits: Digits, n_channels: int, psp: Array, window_size: int, ones: bool) -> Events:
     """List what arrives as postsynaptic potentials; `ones`: they are all 1, and left out."""
-    _, *positions = planes.magnitude.shape[:-1]
+    _, *positions = digits.magnitude.shape[:-1]
     start = np.zeros(prod(positions) + 1, dtype=np.int64)
-    count_values(planes.magnitude, start)
+    count_values(digits.magnitude, start)
     room = int(start[-1]) + STRIDE
-    events = Events(start, np.empty(room, dtype=np.int32), np.empty(0 if ones else room, dtype=worth.dtype))
-    list_values(*planes, n_channels, worth, cells, events.entry, events.amplitude)
+    events = Events(start, np.empty(room, dtype=np.int32), np.empty(0 if ones else room, dtype=psp.dtype))
+    list_values(*digits, n_channels, psp, window_size, events.entry, events.amplitude)
     return events
 
 
-def classes_of(planes: Planes, n_channels: int) -> Events:
+def classes_of(digits: Digits, n_channels: int) -> Events:
     """List what arrives digit by digit, for sums of integers (`lists.list_classes`)."""
-    n_planes, *positions = planes.magnitude.shape[:-1]
-    classes = n_planes * (2 if len(planes.negative) else 1)
+    n_digits, *positions = digits.magnitude.shape[:-1]
+    classes = n_digits * (2 if len(digits.negative) else 1)
     start = np.zeros(prod(positions) * classes + 1, dtype=np.int64)
-    entry = np.empty(count_digits(planes.magnitude) + STRIDE, dtype=np.int32)
-    list_classes(*planes, n_channels, start, entry)
+    entry = np.empty(count_digits(digits.magnitude) + STRIDE, dtype=np.int32)
+    list_classes(*digits, n_channels, start, entry)
     return Events(start, entry, np.empty(0))
 
 
@@ -110,19 +110,19 @@ def pooled(values: Array, pool: AvgPool2d | None) -> Array:
     return np.asarray(total / values.dtype.type(prod(pool.kernel)))
 
 
-def counted(planes: Planes) -> Counts:
+def counted(digits: Digits) -> Counts:
     """How many numbers are positive, and negative (if any can be), at each position and step, (1 or 2, B, H, W, T)."""
-    counts = np.zeros((2 if len(planes.negative) else 1, *planes.magnitude.shape[1:-1]), dtype=np.int64)
-    count_numbers(*planes, counts)
+    counts = np.zeros((2 if len(digits.negative) else 1, *digits.magnitude.shape[1:-1]), dtype=np.int64)
+    count_numbers(*digits, counts)
     return counts
 
 
-def weigh(planes: Planes, counts: Counts, fan_out: Counts) -> Counts:
+def weigh(digits: Digits, counts: Counts, fan_out: Counts) -> Counts:
     """How many numbers are positive, and negative, each counted with its fan-out (H, W, 1 or C): (2, T, B) int64."""
-    _, n_images, _, _, T, _ = planes.magnitude.shape
+    _, n_images, _, _, T, _ = digits.magnitude.shape
     ops = np.zeros((2, n_images, T), dtype=np.int64)
     if fan_out.shape[2] == 1:
         ops[: len(counts)] = fan_out.reshape(-1) @ counts.reshape(len(counts), n_images, -1, T)
     else:
-        count_ops(*planes, fan_out, ops)
+        count_ops(*digits, fan_out, ops)
     return np.moveaxis(ops, 1, 2)

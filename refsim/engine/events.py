@@ -1,4 +1,4 @@
-"""What travels between populations: spikes as bit masks, values as bit planes, and lists of events."""
+"""What travels between populations: spikes as bit masks, values as binary digits, and lists of events."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class SpikeTrain(NamedTuple):
         return spikes
 
 
-class Planes(NamedTuple):
-    """Signed whole numbers, such as a pool's window sums, in binary: digit k of a channel is its bit in plane k.
+class Digits(NamedTuple):
+    """Signed whole numbers, such as a pool's window sums, in binary: digit k of a channel is its bit in mask k.
 
     magnitude : (K, B, H, W, T, words) uint64, channels as in `SpikeTrain`
     negative : (B, H, W, T, words) uint64, a bit where the number is negative; B = 0 where none can be

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.engine.kernels.integer import IntegerNeurons
+from refsim.engine.kernels.exact import ExactNeurons
 from refsim.engine.kernels.layout import Layout
 from refsim.engine.kernels.recompute import Stored
 from refsim.engine.kernels.synapse import Synapses
-from refsim.engine.tables import Plane, by_position, by_tile, identity_of, synapses_of
+from refsim.engine.tables import CHW, by_position, by_tile, identity_of, synapses_of
 from refsim.engine.wiring import Wire
 from refsim.model import Layer, Neuron, Spiking
 
@@ -37,7 +37,7 @@ MAX_ROWS = 2**18
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Integers:
+class Exact:
     """A population in whole numbers of theta / 2^bits.
 
     synapses : by projection, with int32 tables; bias : (n_tiles, TILE) int32, of all projections together
@@ -47,11 +47,11 @@ class Integers:
     bits: int
     synapses: tuple[Synapses, ...]
     bias: NDArray[np.int32]
-    neurons: IntegerNeurons
+    neurons: ExactNeurons
     stored: tuple[Stored, ...]
 
 
-def integers_of(layer: Layer, wires: list[Wire], shape: Plane, layout: Layout) -> Integers | str:
+def exact_of(layer: Layer, wires: list[Wire], shape: CHW, layout: Layout) -> Exact | str:
     """The population in whole numbers, or why it cannot be."""
     if not isinstance(layer, Spiking):
         return "the readout's logits are float64"
@@ -72,9 +72,9 @@ def integers_of(layer: Layer, wires: list[Wire], shape: Plane, layout: Layout) -
         if wire.conv is not None:
             bias += wire.conv.bias
             n_rows += wire.conv.weight[0].size
-            terms += wire.conv.weight[0].size * wire.port.cells
+            terms += wire.conv.weight[0].size * wire.port.window_size
         for channels, per_count in wire.per_count():
-            per_window = per_count.reshape(len(per_count), -1) * wire.port.cells
+            per_window = per_count.reshape(len(per_count), -1) * wire.port.window_size
             high, low = largest_sums(per_window, wire.fires_negative)
             highest[channels] += high
             lowest[channels] += low
@@ -87,11 +87,11 @@ def integers_of(layer: Layer, wires: list[Wire], shape: Plane, layout: Layout) -
     for wire in wires:
         per_count = wire.in_units(theta, np.full(shape[0], 2.0**bits), whole)
         if wire.conv is None:
-            synapses.append(identity_of(per_count, layout, wire.plane)._replace(ones=True))
+            synapses.append(identity_of(per_count, layout, wire.input_shape)._replace(ones=True))
         else:
             no_bias = np.zeros(shape[0], dtype=np.int32)
-            synapses.append(synapses_of(wire.conv, per_count, no_bias, layout, wire.plane, ones=True))
-    return Integers(
+            synapses.append(synapses_of(wire.conv, per_count, no_bias, layout, wire.input_shape, ones=True))
+    return Exact(
         bits=bits,
         synapses=tuple(synapses),
         bias=by_tile(whole(bias / theta * 2.0**bits)[None], layout, 0)[0],
@@ -127,13 +127,13 @@ def whole(units: Floats) -> NDArray[np.int32]:
     return np.rint(units).astype(np.int64).astype(np.int32)
 
 
-def exact_neurons(neuron: Neuron, shape: Plane, layout: Layout, bits: int) -> IntegerNeurons:
+def exact_neurons(neuron: Neuron, shape: CHW, layout: Layout, bits: int) -> ExactNeurons:
     """The parameters of a population in units of theta / 2^bits; theta must not differ between positions."""
     theta, theta_neg, v0 = (
         by_position(value, shape, FLOAT64) for value in (neuron.theta, neuron.negative_threshold, neuron.v0)
     )
     theta_neg_units = np.maximum(np.rint(theta_neg / theta * 2.0**bits), -float(SILENT))
-    return IntegerNeurons(
+    return ExactNeurons(
         theta=by_tile(np.full(theta.shape, 2**bits, dtype=np.int64), layout, SILENT),
         theta_neg=by_tile(theta_neg_units.astype(np.int64), layout, -SILENT),
         v0=by_tile(np.rint(v0 / theta * 2.0**bits).astype(np.int64), layout, 0),
@@ -157,8 +157,8 @@ def _stored(wire: Wire, float32: bool) -> Stored:
         stride=(1, 1) if conv is None else conv.stride,
         scale=np.ones(n_out) if conv is None or conv.scale is None else np.require(conv.scale, None, ["C", "W"]),
         bias=np.zeros(n_out) if conv is None else np.require(conv.bias, None, ["C", "W"]),
-        worth=wire.worth(FLOAT64, unit=False),
-        cells=float(wire.port.cells),
+        psp=wire.psp(FLOAT64, unit=False),
+        window_size=float(wire.port.window_size),
         unit=wire.port.unit,
         magnitude=np.zeros((1, 0, 0, 0, 0, 0), dtype=np.uint64),
         negative=np.zeros((0, 0, 0, 0, 0), dtype=np.uint64),

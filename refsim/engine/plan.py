@@ -13,14 +13,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from refsim.engine.exact import Integers, integers_of
+from refsim.engine.exact import Exact, exact_of
 from refsim.engine.fanout import unpool
 from refsim.engine.kernels.layout import Layout
 from refsim.engine.kernels.neuron import Neurons
 from refsim.engine.kernels.synapse import Synapses
 from refsim.engine.quantised import WEIGHTS, Quantised, quantise
-from refsim.engine.tables import Plane, by_position, identity_of, neurons_of, synapses_of
-from refsim.engine.wiring import Port, Wire, as_plane, layout_of, wires_of
+from refsim.engine.tables import CHW, by_position, identity_of, neurons_of, synapses_of
+from refsim.engine.wiring import Port, Wire, as_chw, layout_of, wires_of
 from refsim.exceptions import UsageError
 from refsim.model import Activation, Conv2d, Layer, Linear, Network, Shape, Spiking
 
@@ -37,16 +37,16 @@ class Projection:
 
     layer
         The `Conv2d` or `Linear` whose weights act; None for an identity shortcut.
-    cells
+    pooled_shape
         Shape (C, H, W) of the source behind the pool.
     target
         The layer whose weights act; for an identity shortcut, the layer that adds or fires.
-    worth
-        (1 or H * W, C), where flattened (1, C * H * W): what one spike is worth, 1 or theta; None for the image.
+    psp
+        (1 or H * W, C), where flattened (1, C * H * W): what one spike is psp, 1 or theta; None for the image.
     theta
         (H * W, C), theta of the source where a pool adds spikes of different size; else None.
     fan_out
-        (H, W, 1 or C) int64: existing synapses of each position of `cells`.
+        (H, W, 1 or C) int64: existing synapses of each position of `pooled_shape`.
     fan_out_spike
         The same for each position of the source population: behind a pool, the sum over the windows it is in.
     windows
@@ -56,8 +56,8 @@ class Projection:
     port: Port
     layer: Conv2d | Linear | None
     target: str
-    cells: Plane
-    worth: Array | None
+    pooled_shape: CHW
+    psp: Array | None
     theta: Array | None
     synapses: Synapses
     fan_out: Counts
@@ -67,7 +67,7 @@ class Projection:
     @property
     def n_synapses(self) -> int:
         """Existing synapses: multiply-accumulates of the ANN's layer, borders exact."""
-        return int(np.broadcast_to(self.fan_out, (*self.cells[1:], self.cells[0])).sum())
+        return int(np.broadcast_to(self.fan_out, (*self.pooled_shape[1:], self.pooled_shape[0])).sum())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,12 +84,12 @@ class Population:
     """
 
     name: str
-    shape: Plane
+    shape: CHW
     layer_shape: Shape
     layout: Layout
     projections: tuple[Projection, ...]
     neurons: Neurons | None
-    integers: Integers | None
+    integers: Exact | None
     quantised: Quantised | None
     activation: Activation | None
     mode: Mode
@@ -132,7 +132,7 @@ def compile_network(
     ----------
     dtype
         float64 (bit for bit the specification), float32 (the specification cast to float32), "exact" (the spikes and
-        logits of float64, by integers), or "int16" and "int8" (the quantised network; see `fixed_point`).
+        logits of float64, by integers), or "int16" and "int8" (the quantised network; see `quantised`).
     fold
         Fold theta into the weights that spikes meet; the ANN (`simulator.forward`) needs them as they are.
     skip_zero_weights
@@ -181,9 +181,9 @@ class _Compiler:
 
     def population(self, layer: Layer) -> Population:
         adder, wires = wires_of(self.network, layer, self.fold)
-        shape = as_plane(self.network.shapes[layer.name])
+        shape = as_chw(self.network.shapes[layer.name])
         layout = layout_of(shape, wires)
-        exact = integers_of(layer, wires, shape, layout) if self.mode == "exact" else ""
+        exact = exact_of(layer, wires, shape, layout) if self.mode == "exact" else ""
         reason, integers = (exact, None) if isinstance(exact, str) else ("", exact)
         quantised = quantise(layer, wires, shape, layout, self.mode) if self.mode in WEIGHTS else None
         tables: tuple[Synapses | None, ...] = (None,) * len(wires)
@@ -207,28 +207,26 @@ class _Compiler:
             reason=reason,
         )
 
-    def _projection(
-        self, wire: Wire, adder: str, target: Plane, layout: Layout, synapses: Synapses | None
-    ) -> Projection:
-        port, conv, plane = wire.port, wire.conv, wire.plane
+    def _projection(self, wire: Wire, adder: str, target: CHW, layout: Layout, synapses: Synapses | None) -> Projection:
+        port, conv, input_shape = wire.port, wire.conv, wire.input_shape
         if synapses is None:
             if conv is None:
-                synapses = identity_of(np.ones(plane[0], dtype=self.dtype), layout, plane)
+                synapses = identity_of(np.ones(input_shape[0], dtype=self.dtype), layout, input_shape)
             else:
                 ones = port.unit and not wire.fires_negative
                 bias = conv.bias.astype(self.dtype)
-                synapses = synapses_of(conv, wire.effective(self.dtype), bias, layout, plane, ones)
+                synapses = synapses_of(conv, wire.effective(self.dtype), bias, layout, input_shape, ones)
         fan_out = wire.fan_out(target, self.skip_zero)
         fan_out_spike, windows = fan_out, None
         if port.pool:
             fan_out_spike = unpool(fan_out, port.pool, wire.source)
-            windows = unpool(np.ones((*wire.cells[1:], 1), dtype=np.int64), port.pool, wire.source)
+            windows = unpool(np.ones((*wire.pooled_shape[1:], 1), dtype=np.int64), port.pool, wire.source)
         return Projection(
             port=port,
             layer=wire.layer,
             target=adder if wire.layer is None else wire.layer.name,
-            cells=wire.cells,
-            worth=None if wire.is_image else wire.worth(self.dtype),
+            pooled_shape=wire.pooled_shape,
+            psp=None if wire.is_image else wire.psp(self.dtype),
             theta=by_position(wire.theta, wire.source, self.dtype) if port.sized else None,
             synapses=synapses,
             fan_out=fan_out,

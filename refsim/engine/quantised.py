@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from refsim.engine.kernels.layout import Layout
 from refsim.engine.kernels.pairs import paired
-from refsim.engine.kernels.quantised import WholeNeurons
+from refsim.engine.kernels.quantised import QuantisedNeurons
 from refsim.engine.kernels.synapse import Synapses
-from refsim.engine.tables import Plane, by_position, by_tile, identity_of, synapses_of
+from refsim.engine.tables import CHW, by_position, by_tile, identity_of, synapses_of
 from refsim.engine.wiring import Wire
 from refsim.exceptions import UsageError
 from refsim.model import Layer, Neuron, Spiking
@@ -75,7 +75,7 @@ class Quantised:
     unit: Floats
     synapses: tuple[Synapses | None, ...]
     bias: Counts
-    neurons: WholeNeurons | None
+    neurons: QuantisedNeurons | None
     largest: int
     roundings: tuple[Rounding, ...]
 
@@ -93,7 +93,7 @@ class Quantised:
         return largest + T * (self.largest + image) <= LARGEST
 
 
-def quantise(layer: Layer, wires: list[Wire], shape: Plane, layout: Layout, mode: str) -> Quantised:
+def quantise(layer: Layer, wires: list[Wire], shape: CHW, layout: Layout, mode: str) -> Quantised:
     """A population or the readout with weights of the given mode.
 
     Raises
@@ -123,12 +123,12 @@ def quantise(layer: Layer, wires: list[Wire], shape: Plane, layout: Layout, mode
         rounding = _Rounder(limit)
         weight = wire.in_units(theta, 2.0**bits, rounding).astype(dtype, copy=False)
         roundings.append(rounding.result(layer.name if wire.layer is None else wire.layer.name))
-        sums += np.array([np.abs(each.astype(np.int64)).sum() for each in weight]) * wire.port.cells
+        sums += np.array([np.abs(each.astype(np.int64)).sum() for each in weight]) * wire.port.window_size
         if wire.conv is None:
-            table = identity_of(weight, layout, wire.plane)
+            table = identity_of(weight, layout, wire.input_shape)
         else:
             bias += wire.conv.bias
-            table = synapses_of(wire.conv, weight, np.zeros(shape[0], dtype=dtype), layout, wire.plane, ones=True)
+            table = synapses_of(wire.conv, weight, np.zeros(shape[0], dtype=dtype), layout, wire.input_shape, ones=True)
         tables[id(wire)] = table._replace(weight=paired(table.weight), ones=True)
     if sums.max() > LARGEST:
         raise UsageError(
@@ -173,14 +173,14 @@ def _saturated(values: Floats) -> Counts:
     return np.asarray(np.clip(np.rint(values), -LARGEST, LARGEST), dtype=np.int64)
 
 
-def _neurons(neuron: Neuron, theta: Floats, bits: Counts, shape: Plane, layout: Layout) -> WholeNeurons:
+def _neurons(neuron: Neuron, theta: Floats, bits: Counts, shape: CHW, layout: Layout) -> QuantisedNeurons:
     theta_units, theta_neg, v0 = (
         _saturated(by_position(value, shape, FLOAT64) / theta * 2.0**bits)
         for value in (neuron.theta, neuron.negative_threshold, neuron.v0)
     )
     # theta_neg = 0 would fire +1, -1, +1, ... for ever at v = 0 without any input.
     theta_neg = np.minimum(theta_neg, -1)
-    return WholeNeurons(
+    return QuantisedNeurons(
         theta=by_tile(theta_units.astype(np.int32), layout, 1),
         theta_neg=by_tile(theta_neg.astype(np.int32), layout, -1),
         v0=by_tile(v0.astype(np.int32), layout, 0),

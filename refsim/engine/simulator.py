@@ -47,7 +47,7 @@ def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trac
         raise UsageError(f"T must be at least 1, got {T}")
     if plan.mode == "exact" and ({"v", "current"} & set(record) or T > MAX_STEPS):
         plan = plan.in_floats
-    sources = Sources(_as_planes(x, plan.dtype), T)
+    sources = Sources(_channels_last(x, plan.dtype), T)
     populations: dict[str, PopulationTrace] = {}
     ops: dict[tuple[str, str], SynapticOps] = {}
     nonzero_macs = np.zeros(len(x), dtype=np.int64)
@@ -81,7 +81,7 @@ def forward(plan: Plan, x: Array, record: bool = False) -> Activations:
     """
     if plan.fold:
         raise UsageError("the ANN needs a plan compiled with fold=False")
-    values = {INPUT: _as_planes(x, plan.dtype)}
+    values = {INPUT: _channels_last(x, plan.dtype)}
     kept_z: dict[str, Array] = {}
     kept_a: dict[str, Array] = {}
     for index, population in enumerate(plan.populations):
@@ -94,8 +94,8 @@ def forward(plan: Plan, x: Array, record: bool = False) -> Activations:
             values[population.name] = a = _activate(z[:, :, :, 0], population, plan.dtype)
             if record:
                 shape = plan.network.shapes[population.name]
-                kept_z[population.name] = _from_planes(z[:, :, :, 0], shape)
-                kept_a[population.name] = _from_planes(a, shape)
+                kept_z[population.name] = _channels_first(z[:, :, :, 0], shape)
+                kept_a[population.name] = _channels_first(a, shape)
         values = {source: a for source, a in values.items() if source not in plan.finished_after(index)}
     check_finite(plan.populations[-1].name, z)
     return Activations(logits=z.reshape(len(x), -1), z=kept_z, a=kept_a)
@@ -118,8 +118,8 @@ def _run_population(
         margin=done.margin,
         spikes=spikes if "spikes" in record else None,
         n=spikes.sum(axis=0, dtype=np.int32) if spikes is not None and "n" in record else None,
-        v=_from_planes(done.recorded[0], shape) if "v" in record else None,
-        current=_from_planes(done.recorded[1], shape) if "current" in record else None,
+        v=_channels_first(done.recorded[0], shape) if "v" in record else None,
+        current=_channels_first(done.recorded[1], shape) if "current" in record else None,
     )
 
 
@@ -143,11 +143,11 @@ def _activate(z: Array, population: Population, dtype: np.dtype[Any]) -> Array:
     return np.asarray(level / L * lambda_)
 
 
-def _as_planes(x: Array, dtype: np.dtype[Any]) -> Array:
+def _channels_last(x: Array, dtype: np.dtype[Any]) -> Array:
     """(B, C, H, W) to contiguous (B, H, W, C)."""
     return np.ascontiguousarray(np.moveaxis(x, 1, 3), dtype=dtype)
 
 
-def _from_planes(values: Array, shape: Shape) -> Array:
+def _channels_first(values: Array, shape: Shape) -> Array:
     """(B, H, W, C) to (B, *shape)."""
     return np.ascontiguousarray(np.moveaxis(values, 3, 1)).reshape(len(values), *shape)

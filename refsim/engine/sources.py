@@ -1,4 +1,4 @@
-"""What the populations so far have sent, on one batch, in the forms in which others want to hear it."""
+"""What the populations so far have sent, on one batch, in the forms in which others read it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from refsim.engine.arrivals import (
     amplitudes_of,
     classes_of,
     counted,
+    digits_of,
     flattened,
     numbers_of,
-    planes_of,
     sized_windows_of,
     weigh,
 )
-from refsim.engine.events import Events, Planes, SpikeTrain
+from refsim.engine.events import Digits, Events, SpikeTrain
 from refsim.engine.kernels.listing import Lists
 from refsim.engine.kernels.synapse import Synapses
 from refsim.engine.plan import Projection
@@ -34,24 +34,24 @@ Counts = NDArray[np.int64]
 class Classes(NamedTuple):
     """Spikes by binary digit and sign (`lists.list_classes`), by projection.
 
-    n_planes, signed : (P,), how many digits, and whether negative numbers are listed apart
-    planes
+    n_digits, signed : (P,), how many digits, and whether negative numbers are listed apart
+    digits
         Where the lists come from.
     """
 
     synapses: tuple[Synapses, ...]
     events: tuple[Events, ...]
-    planes: tuple[Planes, ...]
-    n_planes: NDArray[np.int64]
+    digits: tuple[Digits, ...]
+    n_digits: NDArray[np.int64]
     signed: NDArray[np.bool_]
 
     def room(self, T: int) -> Lists:
         """Room for lists of the rows they hit."""
-        return Lists.of(self.synapses, self.events, self.n_planes * (1 + self.signed), T, None)
+        return Lists.of(self.synapses, self.events, self.n_digits * (1 + self.signed), T, None)
 
 
 class Sources:
-    """Spike trains by population, and the planes and lists made of them, each made once.
+    """Spike trains by population, and the digits and lists made of them, each made once.
 
     image : (B, H, W, C), input currents
     """
@@ -59,25 +59,25 @@ class Sources:
     def __init__(self, image: Array, T: int) -> None:
         self.image, self.T = image, T
         self.trains: dict[str, SpikeTrain] = {}
-        self._planes: dict[tuple[str, AvgPool2d | None, bool], Planes] = {}
+        self._digits: dict[tuple[str, AvgPool2d | None, bool], Digits] = {}
         self._counts: dict[tuple[str, AvgPool2d | None], Counts] = {}
         self._events: dict[tuple[Port, str], Events] = {}
 
-    def planes(self, projection: Projection) -> Planes:
+    def digits(self, projection: Projection) -> Digits:
         """The numbers of spikes that arrive, flattened where the port says so."""
         port = projection.port
         if not port.flatten:
             return self._numbers(port.source, port.pool)
         key = (port.source, port.pool, True)
-        if key not in self._planes:
-            self._planes[key] = flattened(self._numbers(port.source, port.pool), projection.cells[0])
-        return self._planes[key]
+        if key not in self._digits:
+            self._digits[key] = flattened(self._numbers(port.source, port.pool), projection.pooled_shape[0])
+        return self._digits[key]
 
-    def _numbers(self, source: str, pool: AvgPool2d | None) -> Planes:
+    def _numbers(self, source: str, pool: AvgPool2d | None) -> Digits:
         key = (source, pool, False)
-        if key not in self._planes:
-            self._planes[key] = planes_of(self.trains[source], pool)
-        return self._planes[key]
+        if key not in self._digits:
+            self._digits[key] = digits_of(self.trains[source], pool)
+        return self._digits[key]
 
     def _counted(self, source: str, pool: AvgPool2d | None) -> Counts:
         key = (source, pool)
@@ -103,34 +103,34 @@ class Sources:
             return numbers_of(self.image, port)
         if projection.theta is not None:
             train = self.trains[port.source]
-            return sized_windows_of(train, port, projection.theta, projection.cells[0])
-        assert projection.worth is not None
+            return sized_windows_of(train, port, projection.theta, projection.pooled_shape[0])
+        assert projection.psp is not None
         return amplitudes_of(
-            self.planes(projection),
+            self.digits(projection),
             _channels(projection),
-            projection.worth,
-            port.cells,
+            projection.psp,
+            port.window_size,
             projection.synapses.ones,
         )
 
     def classes(self, projections: Iterable[Projection], synapses: Iterable[Synapses]) -> Classes:
         """What the integer kernels take of these projections of spikes, given their tables."""
         chosen = tuple(projections)
-        planes = tuple(self.planes(each) for each in chosen)
+        digits = tuple(self.digits(each) for each in chosen)
         ports = [replace(each.port, unit=True, sized=False) for each in chosen]  # whole numbers know no theta
-        for port, each, numbers in zip(ports, chosen, planes):
+        for port, each, numbers in zip(ports, chosen, digits):
             if (port, "classes") not in self._events:
                 self._events[port, "classes"] = classes_of(numbers, _channels(each))
-        signed = np.array([len(each.negative) > 0 for each in planes], dtype=bool)
-        n_planes = np.array([len(each.magnitude) for each in planes], dtype=np.int64)
+        signed = np.array([len(each.negative) > 0 for each in digits], dtype=bool)
+        n_digits = np.array([len(each.magnitude) for each in digits], dtype=np.int64)
         return Classes(
             synapses=tuple(
                 each._replace(n_steps=self.T * int(n), constant=False)
-                for each, n in zip(synapses, n_planes * (1 + signed))
+                for each, n in zip(synapses, n_digits * (1 + signed))
             ),
             events=tuple(self._events[port, "classes"] for port in ports),
-            planes=planes,
-            n_planes=n_planes,
+            digits=digits,
+            n_digits=n_digits,
             signed=signed,
         )
 
@@ -155,11 +155,11 @@ class Sources:
     def forget(self, finished: set[str]) -> None:
         """Drop sources that nobody reads any more."""
         self.trains = {source: train for source, train in self.trains.items() if source not in finished}
-        self._planes = {key: planes for key, planes in self._planes.items() if key[0] not in finished}
+        self._digits = {key: digits for key, digits in self._digits.items() if key[0] not in finished}
         self._counts = {key: counts for key, counts in self._counts.items() if key[0] not in finished}
         self._events = {key: events for key, events in self._events.items() if key[0].source not in finished}
 
 
 def _channels(projection: Projection) -> int:
-    """Channels of the plane that the weights see."""
+    """Channels of what the weights read."""
     return projection.synapses.source_channels

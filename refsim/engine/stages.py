@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.engine.events import Events, SpikeTrain
-from refsim.engine.exact import Integers
-from refsim.engine.kernels.integer import FAR, Memory, run_integers
+from refsim.engine.exact import Exact
+from refsim.engine.kernels.exact import FAR, Memory, run_exact
 from refsim.engine.kernels.lanes import TILE
 from refsim.engine.kernels.population import room_for, run_currents, run_spiking
-from refsim.engine.kernels.quantised import run_quantised, run_whole_currents, sum_steady
+from refsim.engine.kernels.quantised import run_quantised, run_quantised_currents, sum_steady
 from refsim.engine.kernels.rows import STRIDE
 from refsim.engine.plan import Population
 from refsim.engine.quantised import FLOAT64, LARGEST, Quantised
@@ -96,31 +96,31 @@ def run_readout(population: Population, sources: Sources, dtype: np.dtype[Any]) 
         whole = np.zeros(shape, dtype=np.int64)
         steady, _ = _steady(population, quantised, sources)
         classes = _classes(population, quantised, sources)
-        run_whole_currents(
-            population.layout, classes.synapses, classes.events, classes.n_planes, classes.signed, steady,
+        run_quantised_currents(
+            population.layout, classes.synapses, classes.events, classes.n_digits, classes.signed, steady,
             (classes.room(sources.T), np.empty(TILE, np.int64)), whole,
         )  # fmt: skip
         logits = whole * quantised.unit
     return np.asarray(logits[:, 0, 0].transpose(1, 0, 2))
 
 
-def _run_integers(population: Population, integers: Integers, sources: Sources, done: Stage) -> Array:
+def _run_integers(population: Population, integers: Exact, sources: Sources, done: Stage) -> Array:
     """Run a population in `exact`; returns its margins, lower bounds in units of theta."""
     classes = sources.classes(population.projections, integers.synapses)
     stored = tuple(
         each._replace(magnitude=one.magnitude, negative=one.negative)
-        for each, one in zip(integers.stored, classes.planes)
+        for each, one in zip(integers.stored, classes.digits)
     )
     gaps = np.full((2, len(population.layout.tiles), TILE), FAR, dtype=np.int64)
-    asked = np.full(2, np.inf)
-    run_integers(
-        population.layout, classes.synapses, classes.events, classes.n_planes, classes.signed, integers.bias,
+    gaps64 = np.full(2, np.inf)
+    run_exact(
+        population.layout, classes.synapses, classes.events, classes.n_digits, classes.signed, integers.bias,
         integers.neurons, stored, classes.room(sources.T), Memory.of(classes.synapses, sources.T), done.train, gaps,
-        asked, done.reached, done.recomputed,
+        gaps64, done.reached, done.recomputed,
     )  # fmt: skip
     decided = _least(gaps, population.layout.tiles)
     decided = np.where(decided >= FAR // 2, np.inf, decided / 2.0**integers.bits)
-    return np.asarray(np.minimum(decided, asked))
+    return np.asarray(np.minimum(decided, gaps64))
 
 
 def _run_quantised(population: Population, quantised: Quantised, sources: Sources, done: Stage) -> Stage:
@@ -131,7 +131,7 @@ def _run_quantised(population: Population, quantised: Quantised, sources: Source
     dtype = np.dtype(np.int32 if quantised.fits_32_bits(sources.T, largest) else np.int64)
     whole = np.zeros(done.recorded.shape, dtype=np.int64)
     run_quantised(
-        population.layout, classes.synapses, classes.events, classes.n_planes, classes.signed, steady,
+        population.layout, classes.synapses, classes.events, classes.n_digits, classes.signed, steady,
         any(each.port.source == INPUT for each in population.projections),
         neurons._replace(**{key: getattr(neurons, key).astype(dtype) for key in ("theta", "theta_neg", "v0")}),
         (classes.room(sources.T), np.empty(TILE, dtype)), done.train, whole, done.reached,
@@ -167,8 +167,8 @@ def _classes(population: Population, quantised: Quantised, sources: Sources) -> 
     return Classes(
         synapses=(nobody._replace(n_steps=0, constant=False, ones=True),),
         events=(Events(np.zeros(1, dtype=np.int64), nothing, np.empty(0)),),
-        planes=(),
-        n_planes=np.zeros(1, dtype=np.int64),
+        digits=(),
+        n_digits=np.zeros(1, dtype=np.int64),
         signed=np.zeros(1, dtype=bool),
     )
 

@@ -14,11 +14,11 @@ from refsim.engine.kernels.synapse import Synapses
 from refsim.model import Conv2d, Linear, Neuron
 
 Array = NDArray[Any]
-Plane = tuple[int, int, int]
+CHW = tuple[int, int, int]
 
 
 def as_conv(layer: Conv2d | Linear) -> Conv2d:
-    """A linear layer is a convolution over a plane of one position."""
+    """A linear layer is a convolution over a grid of one position."""
     if isinstance(layer, Conv2d):
         return layer
     return Conv2d(
@@ -39,7 +39,7 @@ def folded(effective: Array, theta: Array, groups: int) -> Array:
     return np.asarray(by_group * theta.reshape(groups, 1, c_group, 1, 1)).reshape(effective.shape)
 
 
-def synapses_of(conv: Conv2d, weight: Array, bias: Array, layout: Layout, plane: Plane, ones: bool) -> Synapses:
+def synapses_of(conv: Conv2d, weight: Array, bias: Array, layout: Layout, input_shape: CHW, ones: bool) -> Synapses:
     """A projection with weights (C_out, C_in / groups, kH, kW): rows by kernel position, then channel."""
     c_out, c_group, k_h, k_w = weight.shape
     step = conv.stride[1]
@@ -59,9 +59,9 @@ def synapses_of(conv: Conv2d, weight: Array, bias: Array, layout: Layout, plane:
         stride=(conv.stride[0], step * layout.columns),
         padding=conv.padding,
         dilation=conv.dilation,
-        plane=plane[1:],
+        grid=input_shape[1:],
         channels=c_group,
-        source_channels=plane[0],
+        source_channels=input_shape[0],
         n_steps=1,
         constant=True,
         grouped=conv.groups > 1,
@@ -71,7 +71,7 @@ def synapses_of(conv: Conv2d, weight: Array, bias: Array, layout: Layout, plane:
 
 
 def reach_of(layout: Layout, k_h: int, k_w: int, step: int) -> NDArray[np.uint64]:
-    """The lanes that hear each position of a kernel made wide enough for all columns of a cell; as in `Synapses`."""
+    """The lanes that read each position of a kernel made wide enough for all columns of a cell; as in `Synapses`."""
     if layout.columns == 1:
         return np.array([~np.uint64(0)])
     n = int(layout.tiles[0, 2])
@@ -81,25 +81,25 @@ def reach_of(layout: Layout, k_h: int, k_w: int, step: int) -> NDArray[np.uint64
     return reach.reshape(-1)
 
 
-def identity_of(worth: Array, layout: Layout, plane: Plane) -> Synapses:
-    """A projection without weights: each channel adds `worth` (C,) times its own value, as a diagonal table."""
+def identity_of(psp: Array, layout: Layout, input_shape: CHW) -> Synapses:
+    """A projection without weights: each channel adds `psp` (C,) times its own value, as a diagonal table."""
     columns = layout.columns
-    table = aligned_zeros((len(layout.tiles), TILE, TILE), worth.dtype)
+    table = aligned_zeros((len(layout.tiles), TILE, TILE), psp.dtype)
     for index, (first, lanes, n) in enumerate(layout.tiles):
-        values = np.tile(worth[first : first + n], columns)
+        values = np.tile(psp[first : first + n], columns)
         table[index, np.arange(lanes), np.arange(lanes)] = values
     return Synapses(
         weight=table,
-        bias=np.zeros((len(layout.tiles), TILE), dtype=worth.dtype),
+        bias=np.zeros((len(layout.tiles), TILE), dtype=psp.dtype),
         reach=reach_of(layout, 1, 1, 1),
         first_channel=layout.tiles[:, 0].copy(),
         kernel=(1, columns),
         stride=(1, columns),
         padding=(0, 0),
         dilation=(1, 1),
-        plane=plane[1:],
-        channels=TILE if columns == 1 else len(worth),
-        source_channels=plane[0],
+        grid=input_shape[1:],
+        channels=TILE if columns == 1 else len(psp),
+        source_channels=input_shape[0],
         n_steps=1,
         constant=True,
         grouped=len(layout.tiles) > 1,
@@ -108,7 +108,7 @@ def identity_of(worth: Array, layout: Layout, plane: Plane) -> Synapses:
     )
 
 
-def neurons_of(neuron: Neuron, shape: Plane, layout: Layout, dtype: np.dtype[Any]) -> Neurons:
+def neurons_of(neuron: Neuron, shape: CHW, layout: Layout, dtype: np.dtype[Any]) -> Neurons:
     """The parameters of a population in a float type."""
     theta, theta_neg, v0 = (
         by_position(value, shape, dtype) for value in (neuron.theta, neuron.negative_threshold, neuron.v0)
@@ -125,7 +125,7 @@ def neurons_of(neuron: Neuron, shape: Plane, layout: Layout, dtype: np.dtype[Any
     )
 
 
-def by_position(value: Array, shape: Plane, dtype: np.dtype[Any]) -> Array:
+def by_position(value: Array, shape: CHW, dtype: np.dtype[Any]) -> Array:
     """A parameter as (H * W, C), or (1, C) where all positions share it."""
     if value.ndim == 3:
         return np.ascontiguousarray(np.moveaxis(value, 0, 2).reshape(-1, shape[0]).astype(dtype))

@@ -1,4 +1,4 @@
-"""Where a current comes from: its weights, what they hear of which population, and what one spike is worth there."""
+"""Where a current comes from: its weights, what they read of which population, and what a spike brings there (psp)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from refsim.engine.events import WORD
 from refsim.engine.fanout import fan_out_of
 from refsim.engine.kernels.lanes import TILE
 from refsim.engine.kernels.layout import Layout
-from refsim.engine.tables import Plane, as_conv, by_position, folded
+from refsim.engine.tables import CHW, as_conv, by_position, folded
 from refsim.model import INPUT, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Spiking
 
 Array = NDArray[Any]
@@ -45,8 +45,8 @@ class Port:
     sized: bool
 
     @property
-    def cells(self) -> int:
-        """Cells of a pool window; 1 without a pool."""
+    def window_size(self) -> int:
+        """Positions of a pool window; 1 without a pool."""
         return prod(self.pool.kernel) if self.pool else 1
 
 
@@ -73,19 +73,19 @@ class Wire:
         return None if self.layer is None else as_conv(self.layer)
 
     @property
-    def source(self) -> Plane:
+    def source(self) -> CHW:
         """Shape (C, H, W) of the source."""
-        return as_plane(self.network.shapes[self.port.source])
+        return as_chw(self.network.shapes[self.port.source])
 
     @property
-    def cells(self) -> Plane:
+    def pooled_shape(self) -> CHW:
         """Shape (C, H, W) of the source behind the pool."""
-        return as_plane(self.network.shapes[self.port.pool.name]) if self.port.pool else self.source
+        return as_chw(self.network.shapes[self.port.pool.name]) if self.port.pool else self.source
 
     @property
-    def plane(self) -> Plane:
-        """Shape (C, H, W) that the weights see; flattened (C * H * W, 1, 1)."""
-        return (prod(self.cells), 1, 1) if self.port.flatten else self.cells
+    def input_shape(self) -> CHW:
+        """Shape (C, H, W) that the weights read; flattened (C * H * W, 1, 1)."""
+        return (prod(self.pooled_shape), 1, 1) if self.port.flatten else self.pooled_shape
 
     @property
     def theta(self) -> Array:
@@ -100,16 +100,16 @@ class Wire:
         layer = self.network.by_name.get(self.port.source)
         return isinstance(layer, Spiking) and layer.neuron.dual
 
-    def worth(self, dtype: np.dtype[Any], unit: bool | None = None) -> Array:
+    def psp(self, dtype: np.dtype[Any], unit: bool | None = None) -> Array:
         """(1 or H * W, C), flattened (1, C * H * W): theta of the source as it arrives, or 1."""
         unit = self.port.unit if unit is None else unit
-        worth = by_position(np.ones(()) if unit else self.theta, self.source, dtype)
+        psp = by_position(np.ones(()) if unit else self.theta, self.source, dtype)
         if not self.port.flatten or self.port.sized:
-            return worth
-        if len(worth) > 1:
-            return np.ascontiguousarray(worth.T.reshape(1, -1))
-        _, h, w = self.cells
-        return np.repeat(worth, h * w, axis=1)
+            return psp
+        if len(psp) > 1:
+            return np.ascontiguousarray(psp.T.reshape(1, -1))
+        _, h, w = self.pooled_shape
+        return np.repeat(psp, h * w, axis=1)
 
     def effective(self, dtype: np.dtype[Any]) -> Array:
         """The weights as the float kernels add them, (C_out, C_in / groups, kH, kW)."""
@@ -119,18 +119,18 @@ class Wire:
             return effective
         theta = self.theta.astype(dtype)
         if theta.ndim and self.port.flatten:
-            theta = self.worth(dtype, unit=False)[0]
+            theta = self.psp(dtype, unit=False)[0]
         return folded(effective, theta, self.conv.groups)
 
     def per_count(self) -> Iterator[tuple[slice, Array]]:
-        """What a count of 1 adds to the current in float64: W * theta of the source, behind a pool over its cells.
+        """What a count of 1 adds to the current in float64: W * theta of the source, behind a pool over its size.
 
         Yields target channels and their numbers, (n, C_in / groups, kH, kW) or of an identity shortcut (n,), a block
         at a time: a large layer would take eight bytes a weight, several times over.
         """
-        theta = self.worth(np.dtype(np.float64), unit=False)[0]
+        theta = self.psp(np.dtype(np.float64), unit=False)[0]
         if self.conv is None:
-            yield slice(len(theta)), np.asarray(theta / self.port.cells)
+            yield slice(len(theta)), np.asarray(theta / self.port.window_size)
             return
         n_out, groups = len(self.conv.weight), self.conv.groups
         step = n_out if groups > 1 else max(1, BLOCK // self.conv.weight[0].size)
@@ -139,21 +139,21 @@ class Wire:
             part = self.conv.weight[channels].astype(np.float64)
             if self.conv.scale is not None:
                 part *= self.conv.scale[channels].reshape(-1, 1, 1, 1)
-            yield channels, folded(part, theta, groups) / self.port.cells
+            yield channels, folded(part, theta, groups) / self.port.window_size
 
-    def fan_out(self, target: Plane, skip_zero: bool) -> Counts:
+    def fan_out(self, target: CHW, skip_zero: bool) -> Counts:
         """Existing synapses from each cell: (H, W, 1), or (H, W, C) if zero weights do not count.
 
         target
             Shape (C, H, W) of what it drives.
         """
         if self.conv is None:
-            reached = np.ones((*self.plane[1:], 1), dtype=np.int64)
+            reached = np.ones((*self.input_shape[1:], 1), dtype=np.int64)
         else:
-            reached = fan_out_of(self.conv, self.plane, target, skip_zero)
+            reached = fan_out_of(self.conv, self.input_shape, target, skip_zero)
         if not self.port.flatten:
             return reached
-        by_source = np.broadcast_to(reached, (1, 1, self.plane[0])).reshape(self.cells).transpose(1, 2, 0)
+        by_source = np.broadcast_to(reached, (1, 1, self.input_shape[0])).reshape(self.pooled_shape).transpose(1, 2, 0)
         return np.ascontiguousarray(by_source if skip_zero else by_source[:, :, :1])
 
     def in_units(self, theta: Array, factor: Array, to_whole: Callable[[Array], Array]) -> Array:
@@ -200,7 +200,7 @@ def _trace(network: Network, head: str, fold: bool) -> Wire:
     return Wire(network=network, port=port, layer=weighted)
 
 
-def layout_of(shape: Plane, wires: list[Wire]) -> Layout:
+def layout_of(shape: CHW, wires: list[Wire]) -> Layout:
     """Cut channels at multiples of TILE and of a mask word, and at the groups of every projection.
 
     Few channels are not cut, but share a tile with those of the next columns, as many as divide a row; unless a
@@ -218,10 +218,10 @@ def layout_of(shape: Plane, wires: list[Wire]) -> Layout:
 
 
 def _may_share(convs: list[Conv2d]) -> bool:
-    """Whether several columns can hear these projections as one wider kernel, and gain by it."""
+    """Whether several columns can read these projections as one wider kernel, and gain by it."""
     if any(conv.groups > 1 or conv.dilation[1] > 1 for conv in convs):
         return False
-    # Kernels narrower than their stride leave pixels unheard, which a wider one would list for nothing.
+    # Kernels narrower than their stride leave pixels unread, which a wider one would list for nothing.
     return not convs or any(conv.weight.shape[3] >= conv.stride[1] for conv in convs)
 
 
@@ -239,6 +239,6 @@ def _along(parameter: Array, values: Array) -> Array:
     return parameter.reshape(-1, *[1] * (values.ndim - 1))
 
 
-def as_plane(shape: tuple[int, ...]) -> Plane:
+def as_chw(shape: tuple[int, ...]) -> CHW:
     """(C, H, W) of a shape; a vector is (N, 1, 1)."""
     return (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)

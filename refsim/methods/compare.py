@@ -23,7 +23,7 @@ OnBatch = Callable[[int], Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Outcome:
+class MethodOutcome:
     """What a method did at each of some numbers of steps; all arrays are over `T`.
 
     T
@@ -68,7 +68,7 @@ def compare_method(
     T: tuple[int, ...],
     arena: Arena,
     on_batch: OnBatch = lambda n: None,
-) -> Outcome:
+) -> MethodOutcome:
     """Convert the network by this method and run it for every T.
 
     Methods whose parameters depend on T are converted and run anew for each; of the others one run at the largest T
@@ -96,7 +96,7 @@ def compare_method(
         converted.append(made)
         columns += _run(made, steps, arena, on_batch)
     correct, sop, residual, extra = np.array(columns, dtype=np.int64).T
-    return Outcome(
+    return MethodOutcome(
         method=method.name,
         source=method.source,
         summary=method.summary,

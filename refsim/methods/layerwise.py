@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from refsim.engine.fanout import unpool
 from refsim.engine.plan import Plan, compile_network
 from refsim.engine.simulator import forward
-from refsim.engine.wiring import Wire, as_plane, wires_of
+from refsim.engine.wiring import Wire, as_chw, wires_of
 from refsim.model import (
     INPUT,
     Activation,
@@ -182,7 +182,7 @@ def _probe(network: Network, wire: Wire) -> Plan:
             Linear(name="readout", inputs=("end",), weight=np.zeros((1, prod(shape))), bias=np.zeros(1)),
         ]
     return compile_network(
-        Network(name=layer.name, input=InputSpec(shape=as_plane(network.shapes[source])), layers=tuple(layers)),
+        Network(name=layer.name, input=InputSpec(shape=as_chw(network.shapes[source])), layers=tuple(layers)),
         fold=False,
     )
 
@@ -196,7 +196,7 @@ def _renamed(layer: Any, reads: str) -> Layer:
 
 def _fan_out(wire: Wire) -> Counts:
     """Existing synapses that a spike of each source position reaches, (H, W); behind a pool, over all windows."""
-    target = wire.cells if wire.layer is None else as_plane(wire.network.shapes[wire.layer.name])
+    target = wire.pooled_shape if wire.layer is None else as_chw(wire.network.shapes[wire.layer.name])
     reached = wire.fan_out(target, skip_zero=False)
     if wire.port.pool:
         reached = unpool(reached, wire.port.pool, wire.source)

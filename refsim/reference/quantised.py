@@ -157,7 +157,7 @@ def _analog(network: Network, x: Array) -> dict[str, Array]:
 def _weight(network: Network, head: Layer) -> Array:
     """What a count of 1 adds to the current, W theta / k: (C_out, ...), or (C,) of an identity shortcut."""
     source = head.inputs[0] if isinstance(head, Conv2d | Linear) else head.name
-    theta, k = _worth(network, source, head)
+    theta, k = _psp(network, source, head)
     if isinstance(head, Linear):
         return np.asarray(head.effective_weight() * theta.reshape(-1) / k)
     per_channel = theta.reshape(len(theta), -1)
@@ -171,12 +171,12 @@ def _weight(network: Network, head: Layer) -> Array:
     return np.asarray(scaled.reshape(head.weight.shape))
 
 
-def _worth(network: Network, name: str, head: Layer) -> tuple[Array, int]:
+def _psp(network: Network, name: str, head: Layer) -> tuple[Array, int]:
     """theta of the spikes counted at each place of a layer, (*shape), and the cells of a window."""
     layer = network.by_name[name]
     if isinstance(layer, Spiking):
         return _over(layer.neuron.theta, network.shapes[name]), 1
-    theta, k = _worth(network, layer.inputs[0], head)
+    theta, k = _psp(network, layer.inputs[0], head)
     if isinstance(layer, Flatten):
         return theta.reshape(-1), k
     assert isinstance(layer, AvgPool2d)

@@ -1,4 +1,4 @@
-"""Machine: an SNN, or its source ANN, made ready to turn images into rows (`refsim.runs.store.rows`)."""
+"""Runner: an SNN, or its source ANN, made ready to turn images into rows (`refsim.runs.store.rows`)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANN = "ann"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Machine:
+class Runner:
     """What computes rows: a compiled network and for how long it runs.
 
     name
@@ -38,7 +38,7 @@ class Machine:
     T: int
 
     @classmethod
-    def compile(cls, name: str, network: Network, spec: Spec) -> Machine:
+    def compile(cls, name: str, network: Network, spec: Spec) -> Runner:
         """The machine of this name for a network that has its neurons."""
         if name == ANN:
             return cls(name=name, plan=compile_network(network, spec.dtype, fold=False), T=1)

@@ -21,7 +21,7 @@ from refsim.formats.weights.parts import WeightFile
 from refsim.model import Network
 from refsim.reports.run import kind_of
 from refsim.runs.interrupt import Interrupt, InterruptedRunError
-from refsim.runs.runner import ANN, Machine, check_result
+from refsim.runs.runner import ANN, Runner, check_result
 from refsim.runs.store.directory import About, RunDirectory
 from refsim.runs.store.spec import Part, Spec
 from refsim.version import __version__
@@ -104,7 +104,7 @@ def _run_one(
     study: Study, name: str, network: Network, record: frozenset[str], output: Path | None, interrupt: Interrupt
 ) -> Result:
     options, inputs = study.options, study.inputs
-    machine = Machine.compile(name, network, study.spec)
+    machine = Runner.compile(name, network, study.spec)
     effort = {"batch": options["batch"], "threads": thread_count(options["threads"])}
     with ExitStack() as stack:
         recorder = None
@@ -185,7 +185,7 @@ def _run_here(study: Study, store: RunDirectory, pending: dict[str, Indices], in
     for name, network in study.networks.items():
         if not len(pending[name]):
             continue
-        machine = Machine.compile(name, network, study.spec)
+        machine = Runner.compile(name, network, study.spec)
         with progress(_label(name, network), len(pending[name]), options["quiet"]) as done:
 
             def keep(batch: Any, name: str = name, done: Any = done) -> None:
@@ -205,13 +205,13 @@ def _run_on_cluster(
     study: Study, store: RunDirectory, pending: dict[str, Indices], scheduler: str, interrupt: Interrupt
 ) -> None:
     from refsim.runs.cluster.connection import connected
-    from refsim.runs.cluster.worker import Recipe
+    from refsim.runs.cluster.worker import Job
 
     options = study.options
     networks = study.networks
     with connected(scheduler, thread_count(options["threads"])) as cluster:
         for name, network in networks.items():
-            recipe = Recipe(
+            job = Job(
                 machine=name,
                 spec=study.spec,
                 weights=str(study.path.absolute()),
@@ -225,4 +225,4 @@ def _run_on_cluster(
                     done(store.commit(name, batch))
                     interrupt.check()
 
-                cluster.run(recipe, pending[name], keep)
+                cluster.run(job, pending[name], keep)

@@ -1,6 +1,6 @@
 """For tests, of refsim and of other simulators: drawn networks, and the comparison with the specification.
 
-Needs Hypothesis (the extra `testing`). A backend of your own is a function `(network, x, T, dtype) -> Outcome`:
+Needs Hypothesis (the extra `testing`). A backend of your own is a function `(network, x, T, dtype) -> Observed`:
 
     @given(networks().flatmap(lambda network: st.tuples(st.just(network), inputs(network))), st.integers(1, 6))
     def test_my_simulator_equals_the_specification(drawn, T):
@@ -12,14 +12,14 @@ from refsim.testing.neurons import neurons
 from refsim.testing.numbers import GRIDS, Grid, Numbers
 from refsim.testing.strategies import inputs, networks_with_inputs
 from refsim.verification.counts import expected_ops, expected_reached
-from refsim.verification.equality import Backend, Outcome, assert_equals_reference, event_engine, reference_in
+from refsim.verification.equality import Backend, Observed, assert_equals_reference, event_engine, reference_in
 
 __all__ = [
     "GRIDS",
     "Backend",
     "Grid",
     "Numbers",
-    "Outcome",
+    "Observed",
     "assert_equals_reference",
     "event_engine",
     "expected_ops",

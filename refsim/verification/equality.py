@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Outcome:
+class Observed:
     """What a backend says happened; a field that is None is not compared.
 
     logits : (T, B, K), the readout's input current of each step
@@ -38,14 +38,14 @@ class Outcome:
     ops: Mapping[tuple[str, str], SynapticOps] | None = None
 
 
-Backend = Callable[[Network, Array, int, DTypeLike], Outcome]
+Backend = Callable[[Network, Array, int, DTypeLike], Observed]
 """From a network, input currents (B, C, H, W), the number of steps and the number type to what happened."""
 
 
-def event_engine(network: Network, x: Array, T: int, dtype: DTypeLike = np.float64) -> Outcome:
+def event_engine(network: Network, x: Array, T: int, dtype: DTypeLike = np.float64) -> Observed:
     """refsim's own event engine, as a backend."""
     trace = simulate(compile_network(network, dtype), x, T, record=("spikes", "v", "current"))
-    return Outcome(
+    return Observed(
         logits=trace.logits,
         spikes={name: _recorded(each.spikes) for name, each in trace.populations.items()},
         v={name: _recorded(each.v) for name, each in trace.populations.items()},

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from refsim.analysis import layer_errors
-from refsim.analysis.errors import against, over_neurons, split
 from refsim.analysis.layer_errors import ErrorAccumulator, LayerErrors
+from refsim.analysis.split import against, over_neurons, split
 from refsim.engine import simulator
 from refsim.engine.plan import compile_network
 from refsim.exceptions import UsageError

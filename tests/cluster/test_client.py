@@ -17,8 +17,8 @@ from refsim.formats.weights.hdf5 import load
 from refsim.runs.cluster import client as bookkeeping
 from refsim.runs.cluster.client import ATTEMPTS, Cluster
 from refsim.runs.cluster.connection import require_dask
-from refsim.runs.cluster.worker import Recipe, run_shard
-from refsim.runs.runner import Machine
+from refsim.runs.cluster.worker import Job, run_shard
+from refsim.runs.runner import Runner
 from refsim.runs.store.rows import Batch
 from refsim.version import __version__
 from tests.cli.conftest import Call
@@ -63,7 +63,7 @@ class FakeClient:
     def processing(self) -> dict[str, tuple[str, ...]]:
         return {"tcp://a": tuple(self.keys), "tcp://b": ()}
 
-    def submit(self, task: object, recipe: Any, indices: np.ndarray, *, key: str, workers: Any, **_: Any) -> FakeFuture:
+    def submit(self, task: object, job: Any, indices: np.ndarray, *, key: str, workers: Any, **_: Any) -> FakeFuture:
         assert key not in self.keys, "dask answers a key it knows with what it has"
         self.keys.add(key)
         self.submitted.append((indices, workers))
@@ -77,10 +77,10 @@ def run(*outcomes: Outcome) -> tuple[list[int], FakeClient]:
     return images, client
 
 
-def recipe_of(weights: Path, **changes: Any) -> Recipe:
+def recipe_of(weights: Path, **changes: Any) -> Job:
     neurons = {layer.name: layer.neuron for layer in small_network(dual=True).spiking}
-    recipe = Recipe(machine="dual", spec=spec_of(), weights=str(weights), data=None, neurons=neurons, batch=None)
-    return replace(recipe, **changes)
+    job = Job(machine="dual", spec=spec_of(), weights=str(weights), data=None, neurons=neurons, batch=None)
+    return replace(job, **changes)
 
 
 @pytest.mark.parametrize(
@@ -155,11 +155,11 @@ def test_a_cluster_that_is_gone_ends_the_run(
 
 def test_a_task_computes_the_rows_of_a_local_run(weights: Path) -> None:
     file = load(weights)
-    recipe = recipe_of(weights, spec=replace(spec_of(T=5), engine=__version__, weights=file.sha256))
-    actual, seconds = run_shard(recipe, np.array([3, 1, 4]))
+    job = recipe_of(weights, spec=replace(spec_of(T=5), engine=__version__, weights=file.sha256))
+    actual, seconds = run_shard(job, np.array([3, 1, 4]))
     expected: list[Batch] = []
     images = InputCurrents(small_network().input, raw_images(20), np.arange(20) % 5)
-    Machine.compile("dual", small_network(dual=True), recipe.spec).run(images, np.array([3, 1, 4]), expected.append)
+    Runner.compile("dual", small_network(dual=True), job.spec).run(images, np.array([3, 1, 4]), expected.append)
     np.testing.assert_array_equal(actual.rows, expected[0].rows)
     np.testing.assert_array_equal(actual.bounds, expected[0].bounds)
     assert actual.images.tolist() == [3, 1, 4]

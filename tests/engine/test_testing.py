@@ -7,7 +7,7 @@ import pytest
 
 from refsim.engine.trace import SynapticOps
 from refsim.model import AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
-from refsim.testing import Outcome, assert_equals_reference, event_engine
+from refsim.testing import Observed, assert_equals_reference, event_engine
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ X = np.array([[[[0.5, 1.0], [0.0, 2.0]]], [[[1.0, 1.0], [1.0, 1.0]]]])
 def spoiled(change) -> object:
     """A backend that is wrong in one place."""
 
-    def backend(network, x, T, dtype) -> Outcome:
+    def backend(network, x, T, dtype) -> Observed:
         outcome = event_engine(network, x, T, dtype)
         return replace(outcome, **change(outcome))
 
@@ -91,7 +91,7 @@ def test_one_wrong_number_is_found(network, change, message):
 
 @pytest.mark.parametrize("kind", [each.name for each in fields(SynapticOps)])
 def test_one_wrong_count_is_found(network, kind):
-    def change(outcome: Outcome) -> dict[str, object]:
+    def change(outcome: Observed) -> dict[str, object]:
         ops = outcome.ops["act", "out"]
         return {"ops": {("act", "out"): replace(ops, **{kind: bump(getattr(ops, kind), 2, 1)})}}
 

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from refsim.formats.weights import hdf5
 from refsim.model import Network
-from refsim.testing import Outcome, assert_equals_reference, event_engine
+from refsim.testing import Observed, assert_equals_reference, event_engine
 
 pytestmark = pytest.mark.heavy
 
@@ -42,7 +42,7 @@ def images(network: Network) -> np.ndarray:
         return network.input.normalize(archive["x_test"][:N_IMAGES])
 
 
-def spikes_only(network: Network, x: np.ndarray, T: int, dtype: DTypeLike) -> Outcome:
+def spikes_only(network: Network, x: np.ndarray, T: int, dtype: DTypeLike) -> Observed:
     """The event engine without its counters: to count by definition costs five times what the spikes do."""
     return replace(event_engine(network, x, T, dtype), reached=None, ops=None)
 

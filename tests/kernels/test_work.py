@@ -7,8 +7,8 @@ from collections import Counter
 
 import numpy as np
 
-from refsim.engine.arrivals import counted, planes_of, weigh
-from refsim.engine.events import WORD, Planes, SpikeTrain
+from refsim.engine.arrivals import counted, digits_of, weigh
+from refsim.engine.events import WORD, Digits, SpikeTrain
 from refsim.engine.plan import compile_network
 from refsim.engine.simulator import simulate
 from refsim.formats.weights.hdf5 import load
@@ -59,9 +59,9 @@ def work(plan, x) -> dict[str, int]:
             total["table_bytes"] += each.synapses.weight.nbytes
             if each.port.source == INPUT:
                 continue
-            numbers = planes_of(_train(trace.populations[each.port.source].spikes), each.port.pool)
+            numbers = digits_of(_train(trace.populations[each.port.source].spikes), each.port.pool)
             if population.mode == "exact":
-                planes = [Planes(plane[None], numbers.negative) for plane in numbers.magnitude]
+                planes = [Digits(plane[None], numbers.negative) for plane in numbers.magnitude]
             else:
                 planes = [numbers]
             additions = sum(int(weigh(plane, counted(plane), each.fan_out).sum()) for plane in planes)

@@ -10,7 +10,7 @@ import pytest
 from refsim.exceptions import UsageError
 from refsim.formats.images.currents import InputCurrents
 from refsim.methods.base import Calibration
-from refsim.methods.compare import Arena, Outcome, compare_method, passes
+from refsim.methods.compare import Arena, MethodOutcome, compare_method, passes
 from refsim.methods.registry import METHODS, find_method
 from refsim.model import Network
 from tests.methods.networks import chain, random_chain, random_rows, vectors
@@ -20,7 +20,7 @@ from tests.simulation.networks import raw_images, small_network
 STEPS = (1, 3, 6)
 
 
-def outcome(name: str, network: Network, rows: np.ndarray, labels: np.ndarray, **how: object) -> Outcome:
+def outcome(name: str, network: Network, rows: np.ndarray, labels: np.ndarray, **how: object) -> MethodOutcome:
     images = vectors(network, rows, labels)
     known = Calibration(network=network, images=images, indices=np.arange(5))
     arena = Arena(images=images, indices=np.arange(5, len(rows)), **how)

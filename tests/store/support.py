@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from refsim.runs.store.directory import About
-from refsim.runs.store.rows import Batch, Layout
+from refsim.runs.store.rows import Batch, Columns
 from refsim.runs.store.spec import Spec
 
 ABOUT = About(weights="small.h5", weights_path="/somewhere/small.h5", source="8 samples from the file")
 
-LAYOUT = Layout(T=2, populations=("if1",), projections=())
+LAYOUT = Columns(T=2, populations=("if1",), projections=())
 
 
 def spec_of(**changes: Any) -> Spec:
@@ -36,7 +36,7 @@ def spec_of(**changes: Any) -> Spec:
     return Spec(**fields | changes)
 
 
-def batch_of(*images: int, extra: int = 0, layout: Layout = LAYOUT) -> Batch:
+def batch_of(*images: int, extra: int = 0, layout: Columns = LAYOUT) -> Batch:
     """Rows that depend on the image only: image, image + 1, ... plus `extra`."""
     rows = np.array([np.arange(layout.width) + image + extra for image in images], dtype=np.int64)
     bounds = np.array([float(max(images)), *[float(min(images))] * (layout.n_bounds - 1)])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refsim.formats.images.currents import InputCurrents
-from refsim.runs.runner import ANN, Machine
+from refsim.runs.runner import ANN, Runner
 from refsim.runs.store.directory import RunDirectory
 from refsim.runs.store.merge import Parts
 from refsim.runs.store.rows import Batch, combine, pack
@@ -26,14 +26,14 @@ Rows = dict[int, bytes]
 NUMBERS = ("exact", "float64", "float32")
 
 
-def machine_of(name: str, dtype: str) -> Machine:
-    return Machine.compile(name, small_network(dual=name == "dual"), spec_of(T=T, dtype=dtype))
+def machine_of(name: str, dtype: str) -> Runner:
+    return Runner.compile(name, small_network(dual=name == "dual"), spec_of(T=T, dtype=dtype))
 
 
 MACHINES = {(name, dtype): machine_of(name, dtype) for name in (ANN, "if", "dual") for dtype in NUMBERS}
 
 
-def rows_of(machine: Machine, order: np.ndarray, batch: int | None = None, threads: int = 1) -> tuple[Rows, list[int]]:
+def rows_of(machine: Runner, order: np.ndarray, batch: int | None = None, threads: int = 1) -> tuple[Rows, list[int]]:
     """Every image's packed row, and the combined bounds."""
     found: list[Batch] = []
     machine.run(IMAGES, order, found.append, batch=batch, threads=threads)
@@ -95,7 +95,7 @@ def test_no_bit_depends_on_interruptions_or_on_who_did_what(
 
 
 def _finish(
-    machine: Machine, spec: Spec, path: Path, part: Part | None, batches: list[int], draw: np.random.Generator
+    machine: Runner, spec: Spec, path: Path, part: Part | None, batches: list[int], draw: np.random.Generator
 ) -> None:
     """Open the directory again and again, each time for one batch of what is pending."""
     for batch in [*batches, *[N] * 2]:

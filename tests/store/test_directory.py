@@ -15,7 +15,7 @@ import pytest
 from refsim.exceptions import CheckFailedError, FormatError, UsageError
 from refsim.runs.store.directory import RunDirectory
 from refsim.runs.store.merge import Parts
-from refsim.runs.store.rows import Layout
+from refsim.runs.store.rows import Columns
 from refsim.runs.store.spec import Part, Spec
 from tests.store.support import ABOUT, LAYOUT, batch_of, spec_of
 
@@ -74,7 +74,7 @@ def test_rows_of_another_layout_are_refused(tmp_path: Path) -> None:
     with opened(tmp_path / "a.run") as run:
         run.commit("if", batch_of(0))
         with pytest.raises(CheckFailedError, match="another layout"):
-            run.commit("if", batch_of(1, layout=Layout(T=2, populations=("if2",), projections=())))
+            run.commit("if", batch_of(1, layout=Columns(T=2, populations=("if2",), projections=())))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from refsim.engine.results import Result
 from refsim.exceptions import CheckFailedError, FormatError, UsageError
 from refsim.runs.store.directory import RunDirectory
 from refsim.runs.store.merge import Parts
-from refsim.runs.store.rows import Layout
+from refsim.runs.store.rows import Columns
 from refsim.runs.store.spec import Part, Spec
 from tests.simulation.test_parallel import assert_same
 from tests.store.support import ABOUT, batch_of, spec_of
@@ -93,7 +93,7 @@ def test_images_beyond_the_run_are_refused(tmp_path: Path) -> None:
 def test_rows_of_different_layouts_do_not_add(tmp_path: Path) -> None:
     one = write(tmp_path / "one.run", "1/2", 0, 1, 2, 3)
     with RunDirectory(tmp_path / "two.run", spec_of(), IMAGES, about=ABOUT, part=Part.parse("2/2")) as run:
-        run.commit("if", batch_of(4, 5, 6, 7, layout=Layout(T=2, populations=("if2",), projections=())))
+        run.commit("if", batch_of(4, 5, 6, 7, layout=Columns(T=2, populations=("if2",), projections=())))
     with pytest.raises(CheckFailedError, match="rows of different layouts"):
         merged(one, tmp_path / "two.run")
 

@@ -15,8 +15,8 @@ from refsim.engine.results import PopulationCounts
 from refsim.engine.trace import SynapticOps
 from refsim.exceptions import FormatError
 from refsim.formats.images.currents import InputCurrents
-from refsim.runs.runner import ANN, Machine
-from refsim.runs.store.rows import COUNTED, OPERATIONS, Batch, Layout, Sum, combine, concatenate, pack, unpack
+from refsim.runs.runner import ANN, Runner
+from refsim.runs.store.rows import COUNTED, OPERATIONS, Batch, Columns, Sum, combine, concatenate, pack, unpack
 from tests.simulation.networks import raw_images, small_network
 from tests.simulation.test_parallel import assert_same
 from tests.store.support import spec_of
@@ -29,7 +29,7 @@ def images(labelled: bool = True) -> InputCurrents:
     return InputCurrents(small_network().input, raw_images(N), np.arange(N) % 5 if labelled else None)
 
 
-def batches_of(machine: Machine, data: InputCurrents, order: np.ndarray, batch: int) -> list[Batch]:
+def batches_of(machine: Runner, data: InputCurrents, order: np.ndarray, batch: int) -> list[Batch]:
     found: list[Batch] = []
     machine.run(data, order, found.append, batch=batch)
     return found
@@ -54,7 +54,7 @@ def test_bytes_of_another_row_are_refused() -> None:
 def test_rows_in_any_order_and_batch_add_up_to_the_result_of_the_run(kind: str, labelled: bool) -> None:
     network, data = small_network(kind == "dual"), images(labelled)
     expected = run_snn(compile_network(network), data, np.arange(N), T)
-    machine = Machine.compile(kind, network, spec_of(T=T))
+    machine = Runner.compile(kind, network, spec_of(T=T))
     order = np.random.default_rng(1).permutation(N)
     whole = concatenate(batches_of(machine, data, order, 3))
     total = Sum(whole.layout)
@@ -68,7 +68,7 @@ def test_rows_in_any_order_and_batch_add_up_to_the_result_of_the_run(kind: str, 
 def test_rows_of_the_ann_count_what_it_gets_right() -> None:
     expected = run_ann(compile_network(small_network(), fold=False), images(), np.arange(N))
     total = None
-    for batch in batches_of(Machine.compile(ANN, small_network(), spec_of()), images(), np.arange(N), 4):
+    for batch in batches_of(Runner.compile(ANN, small_network(), spec_of()), images(), np.arange(N), 4):
         total = total or Sum(batch.layout)
         for row in batch.rows:
             total.add(row)
@@ -85,8 +85,8 @@ def test_bounds_combine_as_the_doubles_they_stand_for() -> None:
 
 
 def test_a_layout_reads_back_and_knows_every_counter() -> None:
-    layout = Layout(T=3, populations=("a/b", "c"), projections=(("a/b", "c"), ("c", "d->e")))
-    assert Layout.from_json(layout.to_json()) == layout
+    layout = Columns(T=3, populations=("a/b", "c"), projections=(("a/b", "c"), ("c", "d->e")))
+    assert Columns.from_json(layout.to_json()) == layout
     # A counter that is added to the results must be added to the rows too.
     assert {*COUNTED, "margin"} == {each.name for each in fields(PopulationCounts)}
     assert set(OPERATIONS) == {each.name for each in fields(SynapticOps)}

@@ -2,7 +2,7 @@
 
 Where a population has half as many channels as a tile has lanes, or fewer, neighbouring positions of a row share a
 tile: lane k is channel k % C of column k // C, and its projections have the weights of a kernel so much wider, zero
-where a column does not hear (`tables.synapses_of`). Adding finite numbers times zero changes no sum: every number
+where a column does not read (`tables.synapses_of`). Adding finite numbers times zero changes no sum: every number
 stays what it was.
 """
 
@@ -44,7 +44,7 @@ class Layout(NamedTuple):
 
 @inlined
 def cell_at(layout, i):  # type: ignore[no-untyped-def]
-    """Image, cell within its plane, row and first column of cell i."""
+    """Image, cell within its grid, row and first column of cell i."""
     n_cells = layout.height * layout.across
     b, cell = i // n_cells, i % n_cells
     return b, cell, cell // layout.across, cell % layout.across * layout.columns

@@ -1,7 +1,7 @@
 """Which rows of a weight table are hit: listed once for a block of output positions, for all tiles and steps.
 
 For a position and a step the rows are in the order of the specification: kernel position, then channel. Lists of events
-run along the rows of the source's plane (`lists`), so that what a row of the kernel hears is copied in one go.
+run along the rows of the source's grid (`lists`), so that what a row of the kernel reads is copied in one go.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Lists(NamedTuple):
     per_step : (P,) int64, classes of each projection, and n of them together
     most : entries that one cell may need
     runs
-        (P, taps, 5) int64, to work in: stretches of neighbouring columns that are heard. PLACE: the list of the
+        (P, taps, 5) int64, to work in: stretches of neighbouring columns that are read. PLACE: the list of the
         first column at the first step; COLUMNS: how many; TAP: kernel position of the first; FIRST: its least
         entry; OFFSET: what turns entries into rows.
-    shared : whether all tiles hear the same channels
+    shared : whether all tiles read the same channels
     geometry, reach, first_channel
         (P, 17) int64, (P, taps) uint64, (P, n_tiles) int64: where projections read, whatever their weights are, so that
         one compiled function lists for all number types.
@@ -99,7 +99,7 @@ def _geometry(synapses: Any) -> tuple[int, ...]:
         *synapses.stride,
         *synapses.padding,
         *synapses.dilation,
-        *synapses.plane,
+        *synapses.grid,
         synapses.channels,
         synapses.source_channels,
         synapses.n_steps,
@@ -124,7 +124,7 @@ def tiles_of_group(lists, tiles, group):  # type: ignore[no-untyped-def]
 
 @inlined
 def list_runs(lists, p, tile, b, y, x):  # type: ignore[no-untyped-def]
-    """The stretches of a kernel's rows that lie inside the plane; returns how many. Writes lists.runs[p]."""
+    """The stretches of a kernel's rows that lie inside the grid; returns how many. Writes lists.runs[p]."""
     geometry, runs = lists.geometry, lists.runs
     k_w, w = geometry[p, KERNEL_X], geometry[p, WIDTH]
     adjacent = geometry[p, DILATION_X] == 1 and geometry[p, GROUPED] == 0
@@ -190,7 +190,7 @@ def list_block(events, lists, tile, position, shape):  # type: ignore[no-untyped
             q = np.uint64(p)
             start, entry, amplitude = events[p]
             geometry = lists.geometry
-            n_channels, columns_of_plane = geometry[q, CHANNELS], geometry[q, WIDTH]
+            n_channels, columns_of_grid = geometry[q, CHANNELS], geometry[q, WIDTH]
             grouped, ones, alike = geometry[q, GROUPED] == 1, geometry[q, ONES] == 1, geometry[q, ALIKE] == 1
             classes = np.uint64(lists.per_step[q])
             n_runs = np.uint64(list_runs(lists, p, tile, b, cell // width, cell % width))
@@ -220,7 +220,7 @@ def list_block(events, lists, tile, position, shape):  # type: ignore[no-untyped
                     bounds[i, 0], bounds[i, 1] = before, n
                     lists.reached[i] = ALL * np.uint64(n > before) if alike else reached
                     i += np.uint64(1)
-                    step += np.uint64(columns_of_plane)
+                    step += np.uint64(columns_of_grid)
             first_list += classes
         at += np.uint64(lists.n * T)
         position += 1

@@ -12,7 +12,7 @@ from refsim.engine.kernels.lanes import TILE, lesser, load, select, splat, to_bi
 
 
 class Neurons(NamedTuple):
-    """Parameters of one population, by tile; row i is cell i of the plane (`layout`), or the only row if all share it.
+    """Parameters of one population, by tile; row i is cell i of the grid (`layout`), or the only row if all share it.
 
     theta, theta_neg, v0 : (1 or H * across, n_tiles, TILE); lanes beyond a tile's width have theta = inf and never fire
     per_theta : 1 / theta; beyond a tile's width 1

@@ -9,7 +9,7 @@ is second 2^n + first + 2^(n - 1). Adding up the words, and adding up their high
 takes three instructions for two lanes, where widening each lane takes four. The first lane's sum is what A has besides
 B: A - B 2^n - rows 2^(n - 1), modulo 2^2n.
 
-No sum is ever beyond its word: weights of n bits are within +-(2^(n - 1) - 1) (`fixed_point`). For n = 16 sums of 32
+No sum is ever beyond its word: weights of n bits are within +-(2^(n - 1) - 1) (`quantised`). For n = 16 sums of 32
 bits hold a whole step's current, or the network is refused. For n = 8 sums of 16 bits are spilled into 32 after at most
 RUN rows: 127 RUN = 32,512 < 2^15.
 """

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from refsim.engine.kernels.bits import popcount
 from refsim.engine.kernels.compiling import inlined, kernel
-from refsim.engine.kernels.integer import gather_integers
+from refsim.engine.kernels.exact import gather_integers
 from refsim.engine.kernels.lanes import TILE, convert, lesser, select, splat, store, to_bits
 from refsim.engine.kernels.layout import cell_at, channels_of, lanes_used, mark
 from refsim.engine.kernels.listing import list_block, n_groups, tiles_of_group
@@ -24,7 +24,7 @@ LARGE = 1.5 * 2.0**52
 """Float64 numbers of this size are whole."""
 
 
-class WholeNeurons(NamedTuple):
+class QuantisedNeurons(NamedTuple):
     """Parameters of one population in units of its channels, in the type of its potentials, int32 or int64.
 
     theta, theta_neg, v0 : (1 or H * across, n_tiles, TILE); lanes beyond a tile's width have v0 = 0 and any theta > 0
@@ -60,11 +60,11 @@ def fire_whole(neurons, u, theta, theta_neg, v, fired):  # type: ignore[no-untyp
 
 @kernel
 def run_quantised(  # type: ignore[no-untyped-def]
-    layout, synapses, events, n_planes, signed, steady, driven, neurons, room, train, recorded, reached_out
+    layout, synapses, events, n_digits, signed, steady, driven, neurons, room, train, recorded, reached_out
 ):  # fmt: skip
     """Run a population of neurons of the quantised network.
 
-    layout, synapses, reached_out : as in `population.run_spiking`; events, n_planes, signed : as in `run_integers`
+    layout, synapses, reached_out : as in `population.run_spiking`; events, n_digits, signed : as in `run_exact`
     steady : (1 or B * H * across, n_tiles, TILE) int32, the current that is the same at every step
     driven : whether the image is part of it, so that all neurons are reached
     room : lists, and out (TILE,) of the potentials' type, to work in
@@ -93,7 +93,7 @@ def run_quantised(  # type: ignore[no-untyped-def]
                     fired, total = zero, zero
                     for t in range(T):
                         u, reached, _ = gather_integers(
-                            synapses, lists, n_planes, signed, nothing, tile, ((i - begin) * T + t) * lists.n
+                            synapses, lists, n_digits, signed, nothing, tile, ((i - begin) * T + t) * lists.n
                         )
                         current = always + convert(u, theta)
                         v, fired, up, down = fire_whole(neurons, current, theta, theta_neg, v, fired)
@@ -115,7 +115,7 @@ def run_quantised(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def run_whole_currents(layout, synapses, events, n_planes, signed, steady, room, z_out):  # type: ignore[no-untyped-def]
+def run_quantised_currents(layout, synapses, events, n_digits, signed, steady, room, z_out):  # type: ignore[no-untyped-def]
     """The currents of the readout, in its unit. z_out : (B, H, W, T, C) int64; written."""
     n_images, _, _, T, _ = z_out.shape
     shape = (n_images, layout.height, layout.across, T)
@@ -132,7 +132,7 @@ def run_whole_currents(layout, synapses, events, n_planes, signed, steady, room,
                     always = convert(load_at(steady, i, tile), like)
                     for t in range(T):
                         u, _, _ = gather_integers(
-                            synapses, lists, n_planes, signed, nothing, tile, ((i - begin) * T + t) * lists.n
+                            synapses, lists, n_digits, signed, nothing, tile, ((i - begin) * T + t) * lists.n
                         )
                         store(out, 0, always + convert(u, like))
                         for column in range(layout.columns):

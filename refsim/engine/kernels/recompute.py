@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from refsim.engine.events import WORD
 from refsim.engine.kernels.bits import lowest_bit
 from refsim.engine.kernels.compiling import inner
-from refsim.engine.kernels.planes import nonzero_bits, value_at
+from refsim.engine.kernels.digits import nonzero_bits, value_at
 
 
 class Stored(NamedTuple):
@@ -22,10 +22,10 @@ class Stored(NamedTuple):
 
     weight : (C_out, C_in / groups, kH * kW); scale, bias : (C_out,); of an identity (1,)
     kernel, stride : of one position, not of a cell
-    worth : (1, C), theta of the source
-    cells : of the pool window the source is read through, or 1
+    psp : (1, C), theta of the source
+    window_size : of the pool the source is read through, or 1
     unit : theta acts on the weight, not on the spike
-    magnitude, negative : the source's values, as in `planes`
+    magnitude, negative : the source's values, as in `digits`
     """
 
     weight: NDArray[Any]
@@ -33,8 +33,8 @@ class Stored(NamedTuple):
     stride: tuple[int, int]
     scale: NDArray[np.float64]
     bias: NDArray[np.float64]
-    worth: NDArray[np.float64]
-    cells: float
+    psp: NDArray[np.float64]
+    window_size: float
     unit: bool
     magnitude: NDArray[np.uint64]
     negative: NDArray[np.uint64]
@@ -47,15 +47,15 @@ def currents_of(stored, synapses, tile, channel, b, y, x, since, until, weight, 
     Summed by kernel position, then channel; the bias last. weight : (n_rows,), written: the neuron's weights
     """
     k_h, k_w = stored.kernel
-    h, w = synapses.plane
+    h, w = synapses.grid
     channels = synapses.channels
     first = synapses.first_channel[tile]
-    magnitude, negative, worth = stored.magnitude, stored.negative, stored.worth
+    magnitude, negative, psp = stored.magnitude, stored.negative, stored.psp
     if not synapses.identity:
         for c in range(channels):
             for tap in range(k_h * k_w):
                 effective = np.float64(stored.weight[channel, c, tap]) * stored.scale[channel]
-                weight[tap * channels + c] = effective * worth[0, first + c] if stored.unit else effective
+                weight[tap * channels + c] = effective * psp[0, first + c] if stored.unit else effective
     for t in range(since, until + 1):
         total = 0.0
         for tap in range(k_h * k_w):
@@ -74,7 +74,7 @@ def currents_of(stored, synapses, tile, channel, b, y, x, since, until, weight, 
                         continue
                     value = float(value_at(magnitude, negative, b, source_y, source_x, t, word, np.uint64(bit)))
                     if not stored.unit:
-                        value = value * worth[0, c] / stored.cells
+                        value = value * psp[0, c] / stored.window_size
                     if not synapses.identity:
                         total += value * weight[tap * channels + c - first]
                     elif c == channel:

@@ -24,8 +24,8 @@ class Synapses(NamedTuple):
     bias : (n_tiles, TILE)
     reach : (taps,) uint64, the lanes that each kernel position reaches; (1,) if each reaches all
     first_channel : (n_tiles,) int64, the lowest source channel that reaches the tile (groups)
-    kernel, stride, padding, dilation, plane
-        int64 pairs, of a cell (`layout`); plane is (H, W) of the source.
+    kernel, stride, padding, dilation, grid
+        int64 pairs, of a cell (`layout`); grid is (H, W) of the source.
     channels, source_channels : source channels that reach one tile, and all of them
     n_steps : steps for which the source lists events
     constant : the source is the same at every step (the image); it lists one step
@@ -42,7 +42,7 @@ class Synapses(NamedTuple):
     stride: tuple[int, int]
     padding: tuple[int, int]
     dilation: tuple[int, int]
-    plane: tuple[int, int]
+    grid: tuple[int, int]
     channels: int
     source_channels: int
     n_steps: int

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.exceptions import RefsimError
-from refsim.runs.cluster.worker import Recipe, run_shard
+from refsim.runs.cluster.worker import Job, run_shard
 from refsim.runs.store.rows import Batch
 
 Indices = NDArray[np.int64]
@@ -64,7 +64,7 @@ class Cluster:
         self._workers: dict[str, int] = {}
         self._looked = self._seen = 0.0
 
-    def run(self, recipe: Recipe, indices: Indices, on_batch: Callable[[Batch], Any]) -> None:
+    def run(self, job: Job, indices: Indices, on_batch: Callable[[Batch], Any]) -> None:
         """Compute the rows of these images; `on_batch` gets every image, in any order, possibly more than once.
 
         Raises
@@ -82,13 +82,13 @@ class Cluster:
                 self._look_for_workers()
                 while todo and len(tasks) < self._window():
                     task = _Task(indices=self._cut(todo, rates), since=time.monotonic())
-                    self._submit(recipe, task)
+                    self._submit(job, task)
                     tasks.append(task)
                 progressed = False
                 for task in list(tasks):
-                    batch_seconds = self._collect(recipe, task)
+                    batch_seconds = self._collect(job, task)
                     if batch_seconds is None:
-                        self._hurry(recipe, task, ages)
+                        self._hurry(job, task, ages)
                         continue
                     batch, seconds = batch_seconds
                     on_batch(batch)
@@ -141,14 +141,14 @@ class Cluster:
             todo.appendleft(left[size:])
         return left[:size]
 
-    def _submit(self, recipe: Recipe, task: _Task, workers: list[str] | None = None) -> None:
+    def _submit(self, job: Job, task: _Task, workers: list[str] | None = None) -> None:
         # A key of its own for every submission: dask would answer a known key with the result it failed to keep.
         self._submitted += 1
-        key = f"refsim-{recipe.machine}-{task.indices[0]}-{self._submitted}-{id(self):x}"
-        future = self._client.submit(run_shard, recipe, task.indices, key=key, pure=False, retries=0, workers=workers)
+        key = f"refsim-{job.machine}-{task.indices[0]}-{self._submitted}-{id(self):x}"
+        future = self._client.submit(run_shard, job, task.indices, key=key, pure=False, retries=0, workers=workers)
         task.futures[future] = None
 
-    def _collect(self, recipe: Recipe, task: _Task) -> tuple[Batch, float] | None:
+    def _collect(self, job: Job, task: _Task) -> tuple[Batch, float] | None:
         """The rows of a task if they are there; a copy that failed is replaced."""
         for future, transfer in list(task.futures.items()):
             failure: BaseException | None = None
@@ -176,10 +176,10 @@ class Cluster:
                 raise RefsimError(f"images {first} to {last} failed {ATTEMPTS} times on {self._address} ({why})")
             if not task.futures:
                 task.since = time.monotonic()
-                self._submit(recipe, task)
+                self._submit(job, task)
         return None
 
-    def _hurry(self, recipe: Recipe, task: _Task, ages: deque[float]) -> None:
+    def _hurry(self, job: Job, task: _Task, ages: deque[float]) -> None:
         """Give a late task to another worker as well; whichever is first counts."""
         least, times = PATIENCE
         usual = statistics.median(ages) if ages else WORKER_TIMEOUT / times
@@ -194,7 +194,7 @@ class Cluster:
         holders = {worker for worker, names in processing.items() if keys & set(map(str, names))}
         others = [worker for worker in self._workers if worker not in holders]
         if others:
-            self._submit(recipe, task, others)
+            self._submit(job, task, others)
 
 
 def _release(task: _Task) -> None:

@@ -1,4 +1,4 @@
-"""The worker's side: a recipe becomes a machine and its images, a task becomes rows."""
+"""The worker's side: a job becomes a machine and its images, a task becomes rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from refsim.exceptions import FormatError, RefsimError, UsageError
 from refsim.formats.images.currents import InputCurrents
 from refsim.model import Neuron
-from refsim.runs.runner import Machine
+from refsim.runs.runner import Runner
 from refsim.runs.store.rows import Batch, concatenate
 from refsim.runs.store.spec import Spec
 from refsim.version import __version__
@@ -23,7 +23,7 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Recipe:
+class Job:
     """How a worker makes a machine and its images.
 
     weights, data
@@ -45,7 +45,7 @@ class Recipe:
         text = f"{self.machine} {self.batch} {self.weights} {self.data} {self.spec.to_json()}"
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def prepare(self) -> tuple[Machine, InputCurrents]:
+    def prepare(self) -> tuple[Runner, InputCurrents]:
         """Read and check the files and compile the network.
 
         Raises
@@ -73,27 +73,27 @@ class Recipe:
             images = InputCurrents(network.input, file.samples.images, file.samples.labels, self.weights)
         else:
             raise FormatError(f"{self.weights}: holds no samples")
-        return Machine.compile(self.machine, network.with_neurons(self.neurons), spec), images
+        return Runner.compile(self.machine, network.with_neurons(self.neurons), spec), images
 
 
-_PREPARED: dict[str, tuple[Machine, InputCurrents]] = {}
+_PREPARED: dict[str, tuple[Runner, InputCurrents]] = {}
 _PREPARING = threading.Lock()
 
 
-def run_shard(recipe: Recipe, indices: Indices) -> tuple[Batch, float]:
+def run_shard(job: Job, indices: Indices) -> tuple[Batch, float]:
     """The task: rows of these images, and the seconds they took without reading files and compiling."""
-    key = recipe.key
+    key = job.key
     with _PREPARING:
         if key not in _PREPARED:
             # One run at a time is usual: at most an ANN and two SNNs, and weights are not small.
             while len(_PREPARED) >= 3:
                 del _PREPARED[next(iter(_PREPARED))]
             try:
-                _PREPARED[key] = recipe.prepare()
+                _PREPARED[key] = job.prepare()
             except RefsimError as error:
                 raise type(error)(f"worker on {socket.gethostname()}: {error}") from None
     machine, images = _PREPARED[key]
     batches: list[Batch] = []
     started = time.perf_counter()
-    machine.run(images, indices, batches.append, batch=recipe.batch)
+    machine.run(images, indices, batches.append, batch=job.batch)
     return concatenate(batches), time.perf_counter() - started

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from refsim.exceptions import CheckFailedError, FormatError, RefsimError, UsageError
 from refsim.formats.untrusted.text import clean
-from refsim.runs.store.rows import Batch, Layout, Sum, combine, pack, unpack
+from refsim.runs.store.rows import Batch, Columns, Sum, combine, pack, unpack
 from refsim.runs.store.spec import Spec
 
 Counts = NDArray[np.int64]
@@ -205,7 +205,7 @@ class Database:
                 connection.execute("INSERT INTO batches VALUES (?, ?, ?)", (machine, bounds, _crc(machine, bounds)))
         return new
 
-    def _keep_layout(self, connection: sqlite3.Connection, machine: str, layout: Layout) -> None:
+    def _keep_layout(self, connection: sqlite3.Connection, machine: str, layout: Columns) -> None:
         key, text = f"layout {machine}", layout.to_json()
         there = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         if there is None:
@@ -213,15 +213,15 @@ class Database:
         elif there != (text,):
             raise CheckFailedError(f"{self._directory}: rows of another layout are there ({machine})")
 
-    def layout(self, machine: str) -> Layout | None:
+    def layout(self, machine: str) -> Columns | None:
         """The layout of a machine's rows; None before its first batch."""
         text = self.meta().get(f"layout {machine}")
         try:
-            return None if text is None else Layout.from_json(text)
+            return None if text is None else Columns.from_json(text)
         except FormatError as error:
             raise FormatError(f"{self._directory}: {NAME}: {error}") from None
 
-    def rows(self, machine: str, layout: Layout) -> Iterator[tuple[int, bytes]]:
+    def rows(self, machine: str, layout: Columns) -> Iterator[tuple[int, bytes]]:
         """Image and packed counts of every row, by image.
 
         Raises
@@ -239,7 +239,7 @@ class Database:
                     raise FormatError(f"{self._directory}: {NAME} is damaged at image {image} ({machine})")
                 yield image, counts
 
-    def bounds(self, machine: str, layout: Layout) -> Counts:
+    def bounds(self, machine: str, layout: Columns) -> Counts:
         """The combined bounds of all batches.
 
         Raises
@@ -269,7 +269,7 @@ class Database:
         self._connection.close()
 
 
-def add_up(layout: Layout, rows: Iterator[tuple[int, bytes]]) -> Sum:
+def add_up(layout: Columns, rows: Iterator[tuple[int, bytes]]) -> Sum:
     """The sum of packed rows."""
     total = Sum(layout)
     for _, counts in rows:

@@ -15,7 +15,7 @@ from refsim.exceptions import CheckFailedError, FormatError, UsageError
 from refsim.formats.untrusted.text import clean
 from refsim.runs.store import database, lock
 from refsim.runs.store.directory import About, show
-from refsim.runs.store.rows import Layout, combine
+from refsim.runs.store.rows import Columns, combine
 from refsim.runs.store.spec import Part
 
 Counts = NDArray[np.int64]
@@ -99,7 +99,7 @@ class Parts:
             return f"part {part}, {self._paths[self._parts.index(part)]}, is not finished (--resume goes on)"
         return f"{self._paths[0]} is not finished (--resume goes on)"
 
-    def _rows(self, machine: str, layout: Layout) -> Iterator[tuple[int, bytes]]:
+    def _rows(self, machine: str, layout: Columns) -> Iterator[tuple[int, bytes]]:
         """Every image once, in increasing order."""
         tagged = [_tagged(each.rows(machine, layout), number) for number, each in enumerate(self._databases)]
         before: tuple[int, bytes, int] | None = None

@@ -33,7 +33,7 @@ _WIDTHS = tuple(np.dtype(f"<i{width}") for width in (1, 2, 4, 8))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class Columns:
     """What the numbers of a row stand for."""
 
     T: int
@@ -55,7 +55,7 @@ class Layout:
         return json.dumps({"T": self.T, "populations": self.populations, "projections": self.projections})
 
     @classmethod
-    def from_json(cls, text: str) -> Layout:
+    def from_json(cls, text: str) -> Columns:
         """The layout that `to_json` wrote.
 
         Raises
@@ -87,7 +87,7 @@ class Batch:
     bounds : (n_bounds,) int64, over the whole batch
     """
 
-    layout: Layout
+    layout: Columns
     images: Counts
     rows: Counts
     bounds: Counts
@@ -96,7 +96,7 @@ class Batch:
 def snn_batch(images: Counts, trace: Trace, result: Result, labels: Counts | None) -> Batch:
     """The rows of one simulated batch."""
     T, n_images, _ = trace.logits.shape
-    layout = Layout(T=T, populations=tuple(trace.populations), projections=tuple(trace.ops))
+    layout = Columns(T=T, populations=tuple(trace.populations), projections=tuple(trace.ops))
     columns = [*_head(n_images, labels), trace.nonzero_macs[:, None], predictions(trace.logits).T]
     columns += [getattr(each, name).T for each in trace.populations.values() for name in COUNTED]
     columns += [getattr(each, name).T for each in trace.ops.values() for name in OPERATIONS]
@@ -109,7 +109,7 @@ def ann_batch(images: Counts, activations: Activations, labels: Counts | None) -
     """The rows of one batch of the source ANN."""
     decided = activations.logits.argmax(axis=1)[:, None]
     columns = [*_head(len(images), labels), np.zeros((len(images), 1)), decided]
-    layout = Layout(T=1, populations=(), projections=())
+    layout = Columns(T=1, populations=(), projections=())
     return Batch(layout=layout, images=images, rows=_join(columns), bounds=np.zeros(1, dtype=np.int64))
 
 
@@ -161,7 +161,7 @@ def unpack(data: bytes, width: int) -> Counts:
 class Sum:
     """Adds up the rows of a machine."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Columns) -> None:
         self._layout = layout
         self._total = np.zeros(layout.width, dtype=np.int64)
         self._correct = np.zeros(layout.T, dtype=np.int64)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refsim.analysis.errors import LocalErrors, against, check_splittable, over_neurons, split
+from refsim.analysis.split import LocalErrors, against, check_splittable, over_neurons, split
 from refsim.exceptions import UsageError
 from refsim.model import Activation, Neuron
 from refsim.reference.activations import qcfs, relu

@@ -41,7 +41,7 @@ FAR = 2**62
 """A distance that no potential reaches."""
 
 
-class IntegerNeurons(NamedTuple):
+class ExactNeurons(NamedTuple):
     """Parameters of one population in whole numbers; lanes beyond a tile's width never fire.
 
     theta, theta_neg, v0 : (1 or H * across, n_tiles, TILE) int64
@@ -90,10 +90,10 @@ class Memory(NamedTuple):
 
 
 @inlined
-def gather_integers(synapses, lists, n_planes, signed, total, tile, i):  # type: ignore[no-untyped-def]
+def gather_integers(synapses, lists, n_digits, signed, total, tile, i):  # type: ignore[no-untyped-def]
     """Lanes `total` plus the projections' currents, the bits of the lanes reached, and the values delivered.
 
-    n_planes, signed : (P,), how each projection's events are classified (`lists.list_classes`)
+    n_digits, signed : (P,), how each projection's events are classified (`lists.list_classes`)
     i : number of the step's first list
     """
     reached = np.uint64(0)
@@ -101,7 +101,7 @@ def gather_integers(synapses, lists, n_planes, signed, total, tile, i):  # type:
     for p in range(len(synapses)):
         source = synapses[p]
         part = splat(np.int32(0))
-        for k in range(n_planes[p] - 1, -1, -1):
+        for k in range(n_digits[p] - 1, -1, -1):
             part = part + part
             for sign in range(2 if signed[p] else 1):
                 list_ = np.uint64(i + (2 * k + sign if signed[p] else k))
@@ -122,8 +122,8 @@ def gather_integers(synapses, lists, n_planes, signed, total, tile, i):  # type:
 
 
 @kernel
-def run_integers(  # type: ignore[no-untyped-def]
-    layout, synapses, events, n_planes, signed, bias, neurons, stored, lists, memory, train, gaps, asked, reached_out,
+def run_exact(  # type: ignore[no-untyped-def]
+    layout, synapses, events, n_digits, signed, bias, neurons, stored, lists, memory, train, gaps, gaps64, reached_out,
     recomputed,
 ):  # fmt: skip
     """Run a population of neurons in whole numbers.
@@ -133,7 +133,7 @@ def run_integers(  # type: ignore[no-untyped-def]
     train : (positive, negative) masks, zero on entry; written
     gaps : (2, n_tiles, TILE) int64, least distance of a decided potential from theta and from theta_neg, less the
         bound, FAR on entry; lowered
-    asked : (2,) float64, the same of the recomputed ones in float64, in units of theta; lowered
+    gaps64 : (2,) float64, the same of the recomputed ones in float64, in units of theta; lowered
     recomputed : (B, T) int64, potentials that were recomputed; added to
     """
     positive, negative = train
@@ -158,7 +158,7 @@ def run_integers(  # type: ignore[no-untyped-def]
                         memory.since[k] = -1
                     for t in range(T):
                         u, reached, delivered = gather_integers(
-                            synapses, lists, n_planes, signed, load(bias, tile * TILE), tile,
+                            synapses, lists, n_digits, signed, load(bias, tile * TILE), tile,
                             ((i - begin) * T + t) * lists.n,
                         )  # fmt: skip
                         m = v + convert(u, v)
@@ -181,7 +181,7 @@ def run_integers(  # type: ignore[no-untyped-def]
                             store(memory.v, 0, v)
                             store(memory.fired, 0, fired)
                             up_bits, down_bits = recompute(
-                                neurons, stored, synapses, train, memory, asked, layout, tile, b, y, x, t, unsure,
+                                neurons, stored, synapses, train, memory, gaps64, layout, tile, b, y, x, t, unsure,
                                 up_bits, down_bits,
                             )  # fmt: skip
                             recomputed[b, t] += popcount(unsure)
@@ -208,7 +208,7 @@ def compare(over, bound):  # type: ignore[no-untyped-def]
 
 
 @inner
-def recompute(neurons, stored, synapses, train, memory, asked, layout, tile, b, y, x, t, unsure, up_bits, down_bits):  # type: ignore[no-untyped-def]
+def recompute(neurons, stored, synapses, train, memory, gaps64, layout, tile, b, y, x, t, unsure, up_bits, down_bits):  # type: ignore[no-untyped-def]
     """Decide the unsure lanes in float64. Returns the corrected bits of +1 and -1; corrects memory.v.
 
     Keeps each potential after the step, so that the next question about the lane starts there.
@@ -226,14 +226,14 @@ def recompute(neurons, stored, synapses, train, memory, asked, layout, tile, b, 
             stored, synapses, tile, c, b, y, column, memory.since[k], memory.checkpoint[k], t, theta, neurons.zero,
             train, (memory.weight, memory.part, memory.u),
         )  # fmt: skip
-        asked[0] = min(asked[0], abs(m - theta) / theta)
+        gaps64[0] = min(gaps64[0], abs(m - theta) / theta)
         up_bits, down_bits = up_bits & ~bit, down_bits & ~bit
         v = m
         if m >= theta:
             up_bits |= bit
             v = 0.0 if neurons.zero else m - theta
         if neurons.dual and memory.fired[k] >= 1:
-            asked[1] = min(asked[1], abs(m - theta_neg) / theta)
+            gaps64[1] = min(gaps64[1], abs(m - theta_neg) / theta)
             if m <= theta_neg:
                 down_bits |= bit
                 v = 0.0 if neurons.zero else m + theta

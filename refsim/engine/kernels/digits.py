@@ -1,8 +1,8 @@
-"""Signed whole numbers of 64 channels at once, as bit planes: what a projection reads from its source.
+"""Signed whole numbers of 64 channels at once, as binary digits: what a projection reads from its source.
 
-The value of a channel is the number whose binary digits its bits in the planes are, with a minus where its bit in
-`negative` is set. A spike is the value 1 or -1, in one plane; a pool's signed window sum needs as many planes as
-the number of window cells has digits. Arithmetic on planes is arithmetic on single bits, carries included.
+The value of a channel is the number whose binary digits its bits in the masks are, with a minus where its bit in
+`negative` is set. A spike is the value 1 or -1, in one digit; a pool's signed window sum needs as many digits as
+the window size has. Arithmetic on digits of 64 channels is arithmetic on single bits, carries included.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ def sum_windows(spikes, kernel, stride, digits, magnitude, negative):  # type: i
     (B, ...) or B = 0 where no spike is negative; written; digits : (K,) uint64, room to work in
     """
     positive, minus = spikes
-    n_planes, n_images, height, width, T, n_words = magnitude.shape
+    n_digits, n_images, height, width, T, n_words = magnitude.shape
     signed = len(negative) > 0
     for b in range(n_images):
         for y in range(height):
             for x in range(width):
                 for t in range(T):
                     for word in range(n_words):
-                        for k in range(n_planes):
+                        for k in range(n_digits):
                             digits[k] = 0
                         sign = np.uint64(0)
                         for i in range(kernel[0]):
                             for j in range(kernel[1]):
                                 carry = positive[b, y * stride[0] + i, x * stride[1] + j, t, word]
-                                for k in range(n_planes):
+                                for k in range(n_digits):
                                     digit = digits[k]
                                     digits[k] = digit ^ carry
                                     carry &= digit
                                 sign ^= carry
                                 if signed:
                                     borrow = minus[b, y * stride[0] + i, x * stride[1] + j, t, word]
-                                    for k in range(n_planes):
+                                    for k in range(n_digits):
                                         digit = digits[k]
                                         digits[k] = digit ^ borrow
                                         borrow &= ~digit
                                     sign ^= borrow
                         # Two's complement to sign and magnitude: where negative, invert the digits and add one.
                         carry = sign
-                        for k in range(n_planes):
+                        for k in range(n_digits):
                             digit = digits[k] ^ sign
                             magnitude[k, b, y, x, t, word] = digit ^ carry
                             carry &= digit
