@@ -16,7 +16,6 @@ from refsim.formats.images.datasets import check_against, open_data
 from refsim.formats.weights.locate import find_weights
 from refsim.plots.accuracy import Accuracies
 from refsim.plots.style import new_figure, save_figure, styled
-from refsim.verification.golden import with_neuron
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "docs" / "figures"
@@ -88,7 +87,7 @@ class Study:
 
     def with_neuron(self, kind: str) -> refsim.Network:
         """The network with "if" or "dual" neurons."""
-        return with_neuron(self.network, kind)
+        return self.network.with_kind(kind)
 
     def run(self, network: refsim.Network, T: int, **more: Any) -> refsim.Result:
         """Simulate all images."""

@@ -85,13 +85,12 @@ def _compare(file: Any, T: int, n_images: int, report: dict[str, Any], show: Any
     from refsim.engine.results import Result
     from refsim.engine.simulator import simulate
     from refsim.verification.equality import assert_equals_reference
-    from refsim.verification.golden import with_neuron
 
     n_samples = len(file.samples.labels)
     chosen = np.arange(min(n_images, n_samples)) * n_samples // min(n_images, n_samples)
     x = file.network.input.normalize(file.samples.images[chosen])
     for kind in ("if", "dual"):
-        network = with_neuron(file.network, kind)
+        network = file.network.with_kind(kind)
         started = time.perf_counter()
         try:
             assert_equals_reference(network, x, T)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from refsim.methods.base import Calibration, ConvertedNetwork, Method
 from refsim.model import Network
-from refsim.verification.golden import with_neuron
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,4 +36,4 @@ class Dual(Method):
     def calibrate(self, network: Network, calibration: Calibration | None) -> ConvertedNetwork:
         """The other method's parameters, and theta_neg = -0.001 in every layer."""
         converted = replace(self.inner, T=self.T).calibrate(network, calibration)
-        return replace(converted, network=with_neuron(converted.network, "dual"))
+        return replace(converted, network=converted.network.with_kind("dual"))

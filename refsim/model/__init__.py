@@ -19,12 +19,13 @@ from refsim.model.layers import (
     Spiking,
 )
 from refsim.model.network import Network
-from refsim.model.neuron import DUAL_THETA_NEG, Activation, Array, Floats, Neuron
+from refsim.model.neuron import DUAL_THETA_NEG, NEURON_KINDS, Activation, Array, Floats, Neuron, NeuronKind
 
 __all__ = [
     "DUAL_THETA_NEG",
     "INPUT",
     "LAYER_KINDS",
+    "NEURON_KINDS",
     "Activation",
     "Add",
     "Array",
@@ -37,6 +38,7 @@ __all__ = [
     "Linear",
     "Network",
     "Neuron",
+    "NeuronKind",
     "Pair",
     "Shape",
     "Spiking",

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from html import escape
+from typing import Literal
+
+import numpy as np
 
 from refsim.exceptions import NetworkError, UsageError
 from refsim.model.image import InputSpec
-from refsim.model.layers import INPUT, READS, Layer, Linear, Shape, Spiking
-from refsim.model.neuron import Neuron
+from refsim.model.layers import INPUT, READS, Conv2d, Layer, Linear, Shape, Spiking
+from refsim.model.neuron import NEURON_KINDS, Neuron, NeuronKind
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Network:
     """A converted network: the input, the layers in topological order, the classes.
 
@@ -102,6 +106,71 @@ class Network:
                 return layer
         names = ", ".join(f"{i}={layer.name}" for i, layer in enumerate(self.spiking, start=1))
         raise UsageError(f"no spiking layer '{key}' in '{self.name}'; it has {names}")
+
+    def with_kind(
+        self,
+        kind: NeuronKind,
+        *,
+        theta_neg: float | None = None,
+        theta_neg_mode: Literal["absolute", "relative"] | None = None,
+        v0: float | None = None,
+    ) -> Network:
+        """The same network with neurons of one kind in every spiking layer.
+
+        Parameters
+        ----------
+        kind
+            "file": as they are; "if"; "dual": with ECL's negative threshold, unless they have one of their own;
+            "signed": the neurons of SNM (Wang 2022), dual with theta_neg = -theta.
+        theta_neg, theta_neg_mode
+            Another negative threshold, in units of the membrane potential ("absolute", the default) or of theta
+            ("relative").
+        v0
+            Initial potential in units of theta.
+
+        Raises
+        ------
+        UsageError
+            A negative threshold for neurons that have none; a mode without a threshold; no such kind.
+        NetworkError
+            theta_neg outside [-theta, 0); v0 not finite.
+        """
+        if kind not in NEURON_KINDS:
+            raise UsageError(f"neuron must be one of {', '.join(NEURON_KINDS)}, got {kind!r}")
+        if (theta_neg is not None or theta_neg_mode is not None) and kind in ("if", "signed"):
+            raise UsageError("theta_neg belongs to dual neurons; choose neuron dual")
+        if theta_neg_mode is not None and theta_neg is None:
+            raise UsageError("theta_neg_mode says what theta_neg means; give both")
+        changed = {}
+        for layer in self.spiking:
+            neuron = layer.neuron
+            if theta_neg is not None:
+                neuron = replace(neuron, theta_neg=np.array(theta_neg), theta_neg_mode=theta_neg_mode or "absolute")
+            elif kind != "file":
+                neuron = neuron.of_kind(kind)
+            changed[layer.name] = neuron if v0 is None else replace(neuron, v0=v0 * neuron.theta)
+        return self.with_neurons(changed)
+
+    @property
+    def dual(self) -> bool:
+        """Whether any of its neurons can fire negative spikes."""
+        return any(layer.neuron.dual for layer in self.spiking)
+
+    def summary(self) -> str:
+        """What it is, in one phrase."""
+        weighted = [layer for layer in self.layers if isinstance(layer, Conv2d | Linear)]
+        n_parameters = sum(layer.weight.size + layer.bias.size for layer in weighted)
+        shape = "x".join(map(str, self.input.shape))
+        return (
+            f"{len(self.spiking)} spiking layers, {'dual threshold' if self.dual else 'IF'}, "
+            f"{n_parameters:,} parameters, input {shape}, {self.n_classes} classes"
+        )
+
+    def __repr__(self) -> str:
+        return f"Network {self.name}: {self.summary()}"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
 
     def with_neurons(self, change: Mapping[str, Neuron]) -> Network:
         """The same network with other neurons in the named spiking layers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,12 @@ Floats = NDArray[np.float64]
 
 DUAL_THETA_NEG = -1e-3
 """Negative threshold of ECL's dual-threshold neuron, in units of the membrane potential (semantics 2.4c)."""
+
+
+NeuronKind = Literal["file", "if", "dual", "signed"]
+"""Neurons as a weight file has them, IF, dual-threshold (ECL), or dual with theta_neg = -theta (SNM)."""
+
+NEURON_KINDS: tuple[NeuronKind, ...] = ("file", "if", "dual", "signed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +131,18 @@ class Neuron:
     def as_if(self) -> Neuron:
         """This neuron without its negative threshold."""
         return replace(self, theta_neg=np.array(-np.inf), theta_neg_mode="absolute")
+
+    def of_kind(self, kind: Literal["if", "dual", "signed"]) -> Neuron:
+        """This neuron as one of this kind (`Network.with_kind`)."""
+        match kind:
+            case "if":
+                return self.as_if()
+            case "dual":
+                return self.as_dual()
+            case "signed":
+                return replace(self, theta_neg=np.array(-1.0), theta_neg_mode="relative")
+            case _:
+                assert_never(kind)
 
     def as_dual(self) -> Neuron:
         """This neuron with ECL's negative threshold, unless it has one of its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,10 @@ from refsim.engine.simulator import simulate
 from refsim.exceptions import CheckFailedError
 from refsim.formats.weights.parts import Golden, Samples
 from refsim.model import Network
+
+Kind = Literal["if", "dual"]
+KINDS: tuple[Kind, ...] = ("if", "dual")
+"""The neurons of which weight files hold golden results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +28,7 @@ class Replay:
     n_spikes: int
 
 
-def with_neuron(network: Network, kind: str) -> Network:
-    """The network with every neuron an IF neuron ("if") or a dual-threshold neuron ("dual")."""
-    return network.with_neurons(
-        {layer.name: layer.neuron.as_if() if kind == "if" else layer.neuron.as_dual() for layer in network.spiking}
-    )
-
-
-def record_golden(network: Network, samples: Samples, kind: str, T: int, dtype: str = "float64") -> Golden:
+def record_golden(network: Network, samples: Samples, kind: Kind, T: int, dtype: str = "float64") -> Golden:
     """Simulate the samples and keep logits and spike counts.
 
     Parameters
@@ -40,11 +38,11 @@ def record_golden(network: Network, samples: Samples, kind: str, T: int, dtype: 
     dtype
         "float64", or "exact", which must not differ from it.
     """
-    plan = compile_network(with_neuron(network, kind), dtype)
+    plan = compile_network(network.with_kind(kind), dtype)
     trace = simulate(plan, network.input.normalize(samples.images), T)
     return Golden(
         T=T,
-        neuron="dual" if kind == "dual" else "if",
+        neuron=kind,
         logits=trace.logits,
         counts_pos={name: each.n_pos for name, each in trace.populations.items()},
         counts_neg={name: each.n_neg for name, each in trace.populations.items()},
@@ -54,7 +52,7 @@ def record_golden(network: Network, samples: Samples, kind: str, T: int, dtype: 
 def record_goldens(network: Network, samples: Samples, n: int) -> list[Golden]:
     """What the network does on its first n samples, T=4, with IF and with dual-threshold neurons."""
     first = Samples(images=samples.images[:n], labels=samples.labels[:n])
-    return [record_golden(network, first, kind, 4) for kind in ("if", "dual")]
+    return [record_golden(network, first, kind, 4) for kind in KINDS]
 
 
 def replay(network: Network, samples: Samples, golden: Golden) -> Replay:

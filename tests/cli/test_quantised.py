@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from refsim.reference.quantised import simulate
-from refsim.verification.golden import with_neuron
 from tests.cli.conftest import Call
 from tests.simulation.networks import raw_images, small_network
 
@@ -17,7 +16,7 @@ from tests.simulation.networks import raw_images, small_network
 def test_the_printed_numbers_are_those_of_the_specification(refsim: Call, weights: Path, bits: int) -> None:
     done = refsim("run", "-w", weights, "-T", 3, "--neuron", "dual", "--dtype", f"int{bits}", "--json")
     report = json.loads(done.out)
-    network = with_neuron(small_network(), "dual")
+    network = small_network().with_kind("dual")
     expected = simulate(network, network.input.normalize(raw_images(20)), 3, bits)
     for layer in report["runs"][0]["layers"]:
         spikes = expected.spikes[layer["name"]]

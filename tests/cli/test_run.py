@@ -15,7 +15,6 @@ from refsim.cli.run import summarize
 from refsim.reference.counts import synaptic_ops
 from refsim.reference.network import simulate
 from refsim.runs.recording import read_result
-from refsim.verification.golden import with_neuron
 from tests.cli.conftest import Call
 from tests.simulation.networks import raw_images, small_network
 
@@ -45,7 +44,7 @@ def test_a_longer_run_contains_the_shorter_one(refsim: Call, weights: Path) -> N
 @pytest.mark.parametrize("kind", ["if", "dual"])
 def test_the_printed_numbers_are_those_of_the_specification(refsim: Call, weights: Path, kind: str) -> None:
     report = json.loads(refsim("run", "-w", weights, "-T", 3, "--neuron", kind, "--json").out)
-    network = with_neuron(small_network(), kind)
+    network = small_network().with_kind(kind)
     x = network.input.normalize(raw_images(20))
     expected = simulate(network, x, 3)
     steps = report["runs"][0]["steps"]
@@ -77,7 +76,7 @@ def test_a_recording_gives_back_every_printed_number(refsim: Call, weights: Path
         "run", "-w", weights, "--neuron", "dual", "-o", out, "--record", "counts,n,v,spikes", "--json", "--limit", 9
     )
     report = json.loads(done.out)
-    again = summarize(with_neuron(small_network(), "dual"), read_result(out), BUILT_IN["qcfs2022"], "dual", "float64")
+    again = summarize(small_network().with_kind("dual"), read_result(out), BUILT_IN["qcfs2022"], "dual", "float64")
     assert json.loads(json.dumps(again)) == report["runs"][0]
     with h5py.File(out) as file:
         np.testing.assert_array_equal(file["indices"], np.arange(9) * 20 // 9)

@@ -14,7 +14,6 @@ import numpy as np
 from refsim.cli.options import load_inputs, load_weights
 from refsim.engine.plan import compile_network
 from refsim.engine.simulator import simulate
-from refsim.verification.golden import with_neuron
 
 IMAGES = {1: 64, 4: 32, 16: 8, 64: 2}
 """Images of a batch, by T."""
@@ -25,7 +24,7 @@ def main(weights: str, data: str, least: int) -> int:
     path, file = load_weights(weights)
     inputs = load_inputs(path, file, data, None, False)
     plans = {
-        kind: [compile_network(with_neuron(file.network, kind), mode) for mode in ("exact", "float64")]
+        kind: [compile_network(file.network.with_kind(kind), mode) for mode in ("exact", "float64")]
         for kind in ("if", "dual")
     }
     totals = {(kind, T): np.zeros(4, dtype=np.int64) for kind in plans for T in IMAGES}

@@ -9,7 +9,6 @@ from refsim.engine.plan import compile_network
 from refsim.engine.simulator import simulate
 from refsim.formats.weights.hdf5 import load
 from refsim.formats.weights.locate import find_weights
-from refsim.verification.golden import with_neuron
 
 from .test_exact import residual
 
@@ -51,7 +50,7 @@ def outcome(plan, file, threads: int, batch: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("mode", MODES)
 def test_threads_and_batches_change_no_bit(mode):
     file = load(find_weights(None))
-    plan = compile_network(with_neuron(file.network, "dual"), mode)
+    plan = compile_network(file.network.with_kind("dual"), mode)
     expected = outcome(plan, file, threads=1, batch=11)
     for threads, batch in ((2, 11), (1, 1), (2, 3), (2, 4)):
         for ours, theirs in zip(outcome(plan, file, threads, batch), expected, strict=True):

@@ -14,7 +14,6 @@ from refsim.engine.simulator import simulate
 from refsim.formats.weights.hdf5 import load
 from refsim.formats.weights.locate import find_weights
 from refsim.model import INPUT
-from refsim.verification.golden import with_neuron
 
 T = 4
 EXPECTED = {
@@ -40,7 +39,7 @@ def test_exact_does_the_additions_it_did_and_no_more():
     assert file.samples is not None
     x = file.network.input.normalize(file.samples.images[:8])
     for kind, expected in EXPECTED.items():
-        plan = compile_network(with_neuron(file.network, kind), "exact")
+        plan = compile_network(file.network.with_kind(kind), "exact")
         assert work(plan, x) == expected, kind
 
 

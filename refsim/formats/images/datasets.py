@@ -133,7 +133,11 @@ def open_data(
     where = clean(str(path), None)
     if split not in ("test", "train"):
         raise DataError(f"split must be test or train, got {clean(split)!r}")
-    data = _open_folder(path, split, classes) if path.is_dir() else _open_file(path, split)
+    return _checked(_open_folder(path, split, classes) if path.is_dir() else _open_file(path, split), pad_to, where)
+
+
+def _checked(data: ImageData, pad_to: tuple[int, int] | None, where: str) -> ImageData:
+    """The data set with labels that fit, padded if that is asked for."""
     if data.labels is not None:
         if data.labels.shape != (len(data),):
             raise DataError(f"{where}: {data.labels.size} labels for {len(data)} images")
@@ -143,6 +147,27 @@ def open_data(
         return data
     images = PaddedSource(data.images, pad_to, where)
     return ImageData(**{**vars(data), "images": images})
+
+
+def open_arrays(
+    images: Array, labels: Array | None = None, *, pad_to: tuple[int, int] | None = None, name: str = "arrays"
+) -> ImageData:
+    """Images in memory as a data set.
+
+    Parameters
+    ----------
+    images
+        uint8 (N, H, W, C) or (N, H, W); or input currents, floats (N, C, H, W).
+    labels : (N,) integers, or None
+
+    Raises
+    ------
+    DataError
+        Another type or shape; labels that do not fit.
+    """
+    source: ImageSource = ArraySource(np.asarray(images), name)
+    known = None if labels is None else _as_labels(np.asarray(labels), f"{name}: labels")
+    return _checked(ImageData(name=name, images=source, labels=known, files=()), pad_to, name)
 
 
 def check_against(data: ImageData, network: Network) -> None:

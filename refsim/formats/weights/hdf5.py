@@ -54,7 +54,9 @@ def load(path: Path) -> WeightFile:
             shown = f"{clean(str(stored))[:16]}..." if stored is not None else "missing"
             raise FormatError(f"/: {DIGEST_KEY} is {shown}, the content has {actual[:16]}...; the file was changed")
         network, samples, golden, warnings = schema.decode(content)
-    return WeightFile(network=network, samples=samples, golden=golden, sha256=actual, warnings=warnings)
+    return WeightFile(
+        network=network, samples=samples, golden=golden, sha256=actual, warnings=warnings, path=os.fsdecode(path)
+    )
 
 
 def reseal(path: Path) -> str:

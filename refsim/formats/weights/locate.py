@@ -7,6 +7,8 @@ from pathlib import Path
 
 from refsim.exceptions import UsageError
 from refsim.formats.untrusted.text import clean
+from refsim.formats.weights import hdf5
+from refsim.formats.weights.parts import WeightFile
 
 DEFAULT = "fashion-small.h5"
 """The weight file that travels with the package and is used when none is named."""
@@ -48,6 +50,25 @@ def find_weights(name: str | os.PathLike[str] | None = None) -> Path:
         raise UsageError(f"{clean(str(path))} is a directory; name a weight file in it{_available((path,))}")
     looked = f"; looked in {', '.join(clean(str(entry)) for entry in (Path(), *directories))}" if directories else ""
     raise UsageError(f"no weight file '{clean(os.fsdecode(name))}'{looked}{_available(directories)}")
+
+
+def load(name: str | os.PathLike[str] | None = None) -> WeightFile:
+    """Find a weight file as `--weights` does, and read it.
+
+    Parameters
+    ----------
+    name
+        A path, or the name of a shipped network with or without `.h5`, e.g. "vgg16"; None: the small Fashion-MNIST
+        network in the package.
+
+    Raises
+    ------
+    UsageError
+        Nothing of that name.
+    FormatError, NetworkError
+        A damaged or foreign file, in one line.
+    """
+    return hdf5.load(find_weights(name))
 
 
 def _is_file(path: Path) -> bool:

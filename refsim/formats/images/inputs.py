@@ -1,0 +1,158 @@
+"""open_images: the images that a weight file is run on, chosen, counted and described."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.exceptions import UsageError
+from refsim.formats.images.currents import InputCurrents, strided
+from refsim.formats.untrusted.text import clean
+from refsim.formats.weights.parts import WeightFile
+
+Array = NDArray[Any]
+Indices = NDArray[np.int64]
+Data = str | os.PathLike[str] | Array | tuple[Array, Array] | None
+"""A data set: its path, an array of images, images with labels; None: the samples in the weight file."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Images:
+    """The images chosen from a data set, seen through a network's preprocessing.
+
+    Parameters
+    ----------
+    data
+        The whole data set.
+    indices : (n,) int64, the chosen images in increasing order
+    description
+        What they are, in one phrase, e.g. "500 samples from the file".
+    sha256
+        Of the data; "" where the weight file's own digest covers them.
+    path
+        Where the data set is; None for samples and arrays.
+    pad
+        Whether smaller images were padded with black.
+    limit
+        How many were asked for; None: all.
+    warnings
+        Lines for the user.
+    """
+
+    data: InputCurrents
+    indices: Indices
+    description: str
+    sha256: str = ""
+    path: str | None = None
+    pad: bool = False
+    limit: int | None = None
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __repr__(self) -> str:
+        known = "labelled" if self.has_labels else "without labels"
+        return f"Images: {self.description}, {known}, {len(self.data)} in the data set"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(repr(self))}</pre>"
+
+    def __getitem__(self, chosen: slice) -> Images:
+        """Some of the chosen images, as a slice says."""
+        indices = self.indices[chosen]
+        return replace(self, indices=indices, description=f"{len(indices)} of {self.description}")
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the classes of the images are known."""
+        return self.data.labels_of(self.indices[:0]) is not None
+
+    @property
+    def labels(self) -> Indices | None:
+        """Classes of the chosen images, (n,), or None."""
+        return self.data.labels_of(self.indices)
+
+    def currents(self) -> Array:
+        """Input currents of the chosen images, (n, C, H, W) float64, as `refsim.simulate` takes them.
+
+        Raises
+        ------
+        DataError
+            A pixel that is not finite, or an image that cannot be read.
+        """
+        return self.data.currents(self.indices)
+
+
+def open_images(
+    file: WeightFile,
+    data: Data = None,
+    *,
+    limit: int | None = None,
+    pad: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> Images:
+    """Open the images that a network is to be run on.
+
+    Parameters
+    ----------
+    file
+        The weight file: its network says how raw images become input currents, and its samples are the default.
+    data
+        Path of a data set (CIFAR batches, IDX, npz, npy, HDF5, image folder); uint8 images (N, H, W, C) or (N, H, W),
+        or input currents (N, C, H, W) as floats, alone or as (images, labels); None: the samples in the file.
+    limit
+        Use so many, evenly strided, never a prefix: folders are sorted by class.
+    pad
+        Put black around smaller raw images.
+    progress
+        Told how many bytes of the data, of how many, have been read for its digest.
+
+    Raises
+    ------
+    UsageError
+        No data, and the file holds no samples; a limit below 1.
+    DataError
+        Data that cannot be read, or does not fit the network.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit must be at least 1, got {limit}")
+    if data is None:
+        return _samples(file, limit)
+    from refsim.formats.images.datasets import check_against, open_arrays, open_data
+
+    network = file.network
+    pad_to = network.input.shape[1:] if pad else None
+    if isinstance(data, tuple):
+        opened = open_arrays(*data, pad_to=pad_to)
+    elif isinstance(data, np.ndarray):
+        opened = open_arrays(data, pad_to=pad_to)
+    else:
+        opened = open_data(os.fspath(data), pad_to=pad_to, classes=network.classes)
+    check_against(opened, network)
+    indices = strided(len(opened), limit)
+    return Images(
+        data=InputCurrents(network.input, opened.images, opened.labels, opened.name),
+        indices=indices,
+        description=f"{len(indices)} images from {opened.name}",
+        sha256=opened.sha256,
+        path=None if isinstance(data, tuple | np.ndarray) else os.fspath(data),
+        pad=pad,
+        limit=limit,
+        warnings=opened.warnings,
+    )
+
+
+def _samples(file: WeightFile, limit: int | None) -> Images:
+    if file.samples is None:
+        raise UsageError(f"{clean(file.name)} holds no samples; name images with --data PATH (in Python, data=...)")
+    data = InputCurrents(file.network.input, file.samples.images, file.samples.labels, file.name)
+    indices = strided(len(data), limit)
+    return Images(data=data, indices=indices, description=f"{len(indices)} samples from the file", limit=limit)
