@@ -53,7 +53,7 @@ def main() -> None:
         ann=False,
     )
     data = None if options.data is None else str(Path(options.data).absolute())
-    job = Job(machine="file", spec=spec, weights=str(path.absolute()), data=data, neurons=neurons, batch=None)
+    job = Job(name="file", spec=spec, weights=str(path.absolute()), data=data, neurons=neurons, batch=None)
     about = About(weights=str(path), weights_path=str(path.absolute()), source=inputs.source)
     seconds: dict[int, list[float]] = {1: [], 2: []}
     client: dict[int, list[float]] = {1: [], 2: []}

@@ -2,12 +2,15 @@
 
     import refsim
 
-    file = refsim.load("vgg16.h5")
-    plan = refsim.compile_network(file.network)
-    trace = refsim.simulate(plan, file.network.input.normalize(file.samples.images[:8]), T=4)
-    refsim.predictions(trace.logits)  # (T, B): the class after each step
+    file = refsim.load()  # the small Fashion-MNIST network in the package; or a path, or "vgg16"
+    run = refsim.run(file, T=4, neuron="dual", limit=100)
+    run.accuracy, run.interval(4), run.sops_per_image, run.energy("horowitz45")
+    refsim.layer_errors(file, layer=2, T=4, limit=100)[2].unevenness.mean
+    refsim.compare(file, methods=["qcfs", "ecl"], T=(1, 2, 4), limit=100).to_pandas()
 
-The names below are imported when they are first used, so that `import refsim` itself costs nothing.
+Every command of the command line is one such call and a printing, with the same defaults. Below them,
+`compile_network`, `simulate` and `forward` work on arrays. The names are imported when they are first used, so that
+`import refsim` itself costs nothing.
 """
 
 from importlib import import_module
@@ -19,51 +22,73 @@ _HOMES = {
     "Activation": "refsim.model",
     "Add": "refsim.model",
     "AvgPool2d": "refsim.model",
+    "Comparison": "refsim.reports.compare",
     "Conv2d": "refsim.model",
+    "ErrorReport": "refsim.reports.errors",
     "Flatten": "refsim.model",
+    "Images": "refsim.formats.images.inputs",
     "InputSpec": "refsim.model",
     "Linear": "refsim.model",
     "Network": "refsim.model",
     "Neuron": "refsim.model",
     "RefsimError": "refsim.exceptions",
     "Result": "refsim.engine.results",
+    "Run": "refsim.reports.run",
     "Samples": "refsim.formats.weights.parts",
+    "SnnRun": "refsim.reports.run",
     "Spiking": "refsim.model",
     "Trace": "refsim.engine.trace",
     "WeightFile": "refsim.formats.weights.parts",
+    "compare": "refsim.runs.compare",
     "compile_network": "refsim.engine.plan",
     "forward": "refsim.engine.simulator",
-    "load": "refsim.formats.weights.hdf5",
+    "layer_errors": "refsim.runs.errors",
+    "load": "refsim.formats.weights.locate",
+    "merge": "refsim.runs.merge",
+    "open_images": "refsim.formats.images.inputs",
     "predictions": "refsim.engine.results",
     "read_result": "refsim.runs.recording",
+    "run": "refsim.runs.run",
     "save": "refsim.formats.weights.hdf5",
     "simulate": "refsim.engine.simulator",
+    "verify": "refsim.verification.verify",
 }
 
 __all__ = [
     "Activation",
     "Add",
     "AvgPool2d",
+    "Comparison",
     "Conv2d",
+    "ErrorReport",
     "Flatten",
+    "Images",
     "InputSpec",
     "Linear",
     "Network",
     "Neuron",
     "RefsimError",
     "Result",
+    "Run",
     "Samples",
+    "SnnRun",
     "Spiking",
     "Trace",
     "WeightFile",
     "__version__",
+    "compare",
     "compile_network",
     "forward",
+    "layer_errors",
     "load",
+    "merge",
+    "open_images",
     "predictions",
     "read_result",
+    "run",
     "save",
     "simulate",
+    "verify",
 ]
 
 if TYPE_CHECKING:
@@ -72,10 +97,20 @@ if TYPE_CHECKING:
     from refsim.engine.simulator import forward, simulate
     from refsim.engine.trace import Trace
     from refsim.exceptions import RefsimError
-    from refsim.formats.weights.hdf5 import load, save
+    from refsim.formats.images.inputs import Images, open_images
+    from refsim.formats.weights.hdf5 import save
+    from refsim.formats.weights.locate import load
     from refsim.formats.weights.parts import Samples, WeightFile
     from refsim.model import Activation, Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
+    from refsim.reports.compare import Comparison
+    from refsim.reports.errors import ErrorReport
+    from refsim.reports.run import Run, SnnRun
+    from refsim.runs.compare import compare
+    from refsim.runs.errors import layer_errors
+    from refsim.runs.merge import merge
     from refsim.runs.recording import read_result
+    from refsim.runs.run import run
+    from refsim.verification.verify import verify
 
 
 def __getattr__(name: str) -> Any:

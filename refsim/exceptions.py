@@ -33,6 +33,12 @@ class DataError(FormatError):
     """Images or labels that cannot be used with the network."""
 
 
+class InterruptedRunError(RefsimError):
+    """The person at the keyboard stopped the run; what was finished is kept where there is a run directory."""
+
+    exit_code = 130
+
+
 class CheckFailedError(RefsimError, AssertionError):
     """A check the user asked for (`verify`, `--min-accuracy`) did not hold."""
 

@@ -22,7 +22,7 @@ SNN_CLASSES = tuple(each.name for each in fields(SnnOperations) if each.name != 
 ANN_CLASSES = tuple(f"ann_{each.name}" for each in fields(AnnOperations))
 """Classes of ANN operations that may have a price, as `AnnOperations` counts them, with "ann_" before the name."""
 
-NO_MEMORY = "memory access is not included; on most hardware it costs more than the arithmetic"
+NO_MEMORY = "memory access, which costs more on most hardware, is not included"
 NOT_ROLLS = (
     "the papers quote 12.5 pJ/FLOP next to ROLLS; it cannot be a figure of ROLLS, a mixed-signal spiking chip "
     "that executes no FLOPs"
@@ -85,6 +85,10 @@ class EnergyModel:
     def definition(self) -> str:
         """The whole price list on one line."""
         return f"{self.name}: " + ", ".join(f"{price / 1e-12:.4g} pJ/{key}" for key, price in self.joules.items())
+
+    def footnote(self) -> str:
+        """What a reader of a number must know, in one line."""
+        return "; ".join((f"energy: {self.name}, {self.source}", *self.remarks))
 
     def describe(self) -> list[str]:
         """The definition, then source and remarks: lines for people."""

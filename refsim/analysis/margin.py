@@ -37,9 +37,14 @@ class Margin:
     bound: float
 
     @property
+    def least(self) -> float:
+        """The smaller of the two distances."""
+        return min(self.positive, self.negative)
+
+    @property
     def certified(self) -> bool:
         """Whether the spikes of this population are independent of summation order."""
-        return min(self.positive, self.negative) > self.bound
+        return self.least > self.bound
 
 
 def margins(network: Network, result: Result, dtype: DTypeLike = np.float64) -> list[Margin]:

@@ -3,48 +3,39 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
-from refsim.cli.compare_text import as_markdown, as_text
 from refsim.cli.options import (
+    HELP,
     color_option,
-    load_inputs,
+    data_options,
+    dtype_option,
+    effort_options,
+    energy_option,
+    json_option,
+    load_images,
     load_weights,
-    machine_options,
     note,
-    thread_count,
+    steps_option,
     weights_option,
 )
-from refsim.cli.progress import note_compilation, progress
-from refsim.cli.render import to_json
+from refsim.cli.output import FILES, check_folder
+from refsim.cli.progress import bars, note_compilation
 from refsim.cli.tables import use_color
 from refsim.exceptions import UsageError
-from refsim.formats.atomic import write_atomically
-from refsim.formats.untrusted.text import clean
-from refsim.methods.choose_images import choose
-from refsim.reports.run import SOP, summarize_ann, unknown_L
-from refsim.runs.interrupt import Interrupt, InterruptedRunError, interruptible
+from refsim.runs.interrupt import Interrupt, interruptible
+from refsim.runs.settings import Progress
 
-SCHEMA = "refsim-compare 1"
 ALL = "all"
-DTYPES = ("exact", "float64", "float32")
 
 
-def _steps(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in value.split(",")]
-    if not all(part.isdecimal() and 0 < int(part) <= 1 << 16 for part in parts):
-        raise click.BadParameter(f"{value!r} is not a list of step numbers such as 1,2,4,8")
-    return tuple(sorted({int(part) for part in parts}))
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=HELP)
 @weights_option
-@click.option("--data", metavar="PATH", help="Labelled test images.  [default: the samples in the weight file]")
-@click.option("--images", type=click.IntRange(1), metavar="N", help="Test on N of them, evenly strided.")
-@click.option("--pad", is_flag=True, help="Pad smaller images with zeros to the network's size.")
+@data_options
 @click.option(
     "--methods",
     default=ALL,
@@ -53,39 +44,107 @@ def _steps(context: click.Context, option: click.Parameter, value: str) -> tuple
     help="Names, e.g. qcfs,ecl,percentile:99.9,srp:4,opi+dual; --list names them all.",
 )
 @click.option("--list", "list_", is_flag=True, help="List the methods and stop.")
-@click.option("-T", "--T", "T", default="1,2,4,8,16,32", show_default=True, callback=_steps, help="Time steps.")
+@steps_option("1,2,4,8,16,32")
 @click.option(
-    "--calibration",
+    "--calibrate",
     metavar="DATA",
     help="Calibration images.  [default: the training part of --data, else images that are not tested on]",
 )
 @click.option("--n-calibrate", type=click.IntRange(1), default=128, show_default=True, help="How many, strided evenly.")
 @click.option("--calibrate-on-test", is_flag=True, help="Calibrate on the test images themselves.")
-@machine_options
+@dtype_option
+@effort_options
+@energy_option
 @click.option("--markdown", is_flag=True, help="Tables in Markdown.")
 @click.option(
-    "--json", "json_", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also write JSON."
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also write .json or .csv."
 )
+@json_option
 @color_option
-def compare(**options: Any) -> None:
+def compare(
+    weights: str | None,
+    data: str | None,
+    limit: int | None,
+    pad: bool,
+    methods: str,
+    list_: bool,
+    T: tuple[int, ...],
+    calibrate: str | None,
+    n_calibrate: int,
+    calibrate_on_test: bool,
+    dtype: str,
+    threads: int | None,
+    batch: int | None,
+    quiet: bool,
+    energy: str,
+    markdown: bool,
+    output: Path | None,
+    as_json: bool,
+    color: bool | None,
+) -> None:
     """Compare conversion methods: accuracy and synaptic operations of each at several T, on the same images.
 
     Every method is charged with the steps and operations that it needs besides the T counted steps.
     """
-    if options["list_"]:
+    if list_:
         click.echo("\n".join(_listing()))
         return
-    if options["json_"] is not None and not options["json_"].absolute().parent.is_dir():
-        raise UsageError(f"--json {options['json_']}: there is no folder {options['json_'].absolute().parent}")
+    if output is not None:
+        if output.suffix not in FILES[:2]:
+            raise UsageError(f"-o {output}: the name must end in .json or .csv")
+        check_folder("-o", output)
     with interruptible() as interrupt:
-        try:
-            report = _compare(options, interrupt)
-        except KeyboardInterrupt:
-            raise InterruptedRunError("interrupted; nothing was kept") from None
-    if options["json_"] is not None:
-        write_atomically(options["json_"], to_json(report).encode())
-    color = use_color(options["color"]) and not options["markdown"]
-    click.echo("\n".join(as_markdown(report) if options["markdown"] else as_text(report, color)), color=color)
+        from refsim.methods.registry import find_method
+        from refsim.runs.compare import compare as compare_methods
+
+        asked = ALL if methods == ALL else methods.split(",")
+        if asked != ALL:
+            for name in asked:
+                find_method(name)
+        file = load_weights(weights)
+        images = load_images(file, data, limit, pad)
+        note_compilation(quiet)
+        report = compare_methods(
+            file,
+            images,
+            methods=asked,
+            T=T,
+            calibrate=calibrate,
+            n_calibrate=n_calibrate,
+            calibrate_on_test=calibrate_on_test,
+            dtype=dtype,  # type: ignore[arg-type]  # click has checked the choices
+            energy=energy,
+            batch=batch,
+            threads=threads,
+            progress=_timed(quiet, interrupt),
+            note=lambda line: note(f"refsim: {line}"),
+        )
+    from refsim.cli.compare_text import as_markdown, as_text
+    from refsim.reports.files import as_json as json_of
+    from refsim.reports.files import write_rows
+
+    if output is not None:
+        write_rows(output, report)
+    if as_json:
+        click.echo(json_of(report).rstrip())
+        return
+    colored = use_color(color) and not markdown
+    click.echo("\n".join(as_markdown(report) if markdown else as_text(report, colored)), color=colored)
+
+
+def _timed(quiet: bool, interrupt: Interrupt) -> Progress:
+    """Bars, and behind each method a line with the seconds that it took."""
+    inner = bars(quiet, interrupt)
+
+    @contextmanager
+    def progress(label: str, n_images: int) -> Iterator[Callable[[int], object]]:
+        started = time.perf_counter()
+        with inner(label, n_images) as done:
+            yield done
+        if not quiet and label != "ANN":
+            note(f"{label}: {time.perf_counter() - started:.1f} s")
+
+    return progress
 
 
 def _listing() -> list[str]:
@@ -94,157 +153,3 @@ def _listing() -> list[str]:
     width = max(map(len, METHODS))
     lines = [f"  {name.ljust(width)}  {each.source}: {each.summary}" for name, each in METHODS.items()]
     return [*lines, "  METHOD+dual: a method of IF neurons, with ECL's negative threshold", ""]
-
-
-def _compare(options: dict[str, Any], interrupt: Interrupt) -> dict[str, Any]:
-    from refsim.methods.registry import METHODS, find_method
-
-    if options["dtype"] not in DTYPES:
-        raise UsageError(
-            f"--dtype {options['dtype']} rounds weights, each method's in another way; choose {', '.join(DTYPES)}"
-        )
-    asked = options["methods"]
-    methods = [find_method(text) for text in dict.fromkeys(METHODS if asked == ALL else asked.split(","))]
-    path, file = load_weights(options["weights"])
-    network = file.network
-    methods, left_out = _applicable(methods, network, strict=asked != ALL)
-    inputs = load_inputs(path, file, options["data"], options["images"], options["pad"])
-    if not inputs.has_labels:
-        raise UsageError(f"{inputs.source}: no labels, so no accuracy to compare methods by")
-    chosen = _calibration(options, file, inputs)
-
-    note_compilation(options["quiet"])
-    from refsim.analysis.energy import find_energy_model
-    from refsim.engine.results import Result
-    from refsim.methods.base import Calibration
-    from refsim.methods.compare import Arena, compare_method, passes
-
-    threads = thread_count(options["threads"])
-    calibration = None
-    if chosen is not None:
-        calibration = Calibration(network=network, images=chosen.images, indices=chosen.indices, threads=threads)
-    arena = Arena(
-        images=inputs.images,
-        indices=inputs.indices,
-        dtype=options["dtype"],
-        batch=options["batch"],
-        threads=threads,
-    )
-    result: Result | None = _run_ann(network, arena, options["quiet"], interrupt)
-    rows = []
-    for method in methods:
-        started = time.perf_counter()
-        with progress(method.name, passes(method, options["T"]) * len(inputs.indices), options["quiet"]) as done:
-
-            def on_batch(n: int, done: Any = done) -> None:
-                done(n)
-                interrupt.check()
-
-            outcome = compare_method(method, network, calibration, options["T"], arena, on_batch)
-        rows.append(_facts(outcome))
-        if not options["quiet"]:
-            note(f"{method.name}: {time.perf_counter() - started:.1f} s")
-    return {
-        "schema": SCHEMA,
-        "refsim": _version(),
-        "weights": {"file": clean(str(path), None), "name": network.name, "sha256": file.sha256},
-        "data": {"source": inputs.source, "images": len(inputs.indices), "sha256": inputs.sha256},
-        "calibration": None if chosen is None else chosen.source,
-        "T": list(options["T"]),
-        "dtype": options["dtype"],
-        "definitions": {
-            "sop": SOP,
-            "charged": "sop, residual and latency include what a method needs besides the T counted steps",
-            "interval": "Wilson 95 %",
-        },
-        "ann": summarize_ann(network, find_energy_model("qcfs2022"), result),
-        "methods": rows,
-        "left_out": left_out,
-    }
-
-
-def _version() -> str:
-    from refsim.version import __version__
-
-    return __version__
-
-
-def _applicable(methods: list[Any], network: Any, strict: bool) -> tuple[list[Any], dict[str, str]]:
-    """The methods that are for this network, and why the others are not; one that was named is refused."""
-    kept, left_out = [], {}
-    for method in methods:
-        try:
-            method.check(network)
-            kept.append(method)
-        except UsageError as error:
-            if strict:
-                raise
-            left_out[method.name] = str(error)
-    return kept, left_out
-
-
-def _calibration(options: dict[str, Any], file: Any, inputs: Any) -> Any:
-    """The calibration images; None, with a word about why, where there are none and none were named."""
-    try:
-        return choose(
-            file,
-            inputs,
-            options["data"],
-            options["calibration"],
-            options["pad"],
-            options["n_calibrate"],
-            options["calibrate_on_test"],
-        )
-    except UsageError as error:
-        if options["calibration"] is not None:
-            raise
-        note(f"refsim: no calibration images: {error}")
-        return None
-
-
-def _run_ann(network: Any, arena: Any, quiet: bool, interrupt: Interrupt) -> Any:
-    """How many images the source ANN gets right, as a `Result`; None where its activations are not known."""
-    from refsim.engine.batches import run_ann
-    from refsim.engine.plan import compile_network
-    from refsim.runs.study import ann_result
-
-    unknown = unknown_L(network)
-    if unknown is not None:
-        note(f"refsim: the ANN is left out: the file does not say L for '{unknown}'; convert again with --L")
-        return None
-    plan = compile_network(network, arena.dtype, fold=False)
-    with progress("ANN", len(arena.indices), quiet) as done:
-
-        def on_batch(part: Any, activations: Any) -> None:
-            done(len(part))
-            interrupt.check()
-
-        effort = {"batch": arena.batch, "threads": arena.threads, "on_batch": on_batch}
-        return ann_result(run_ann(plan, arena.images, arena.indices, **effort), len(arena.indices))
-
-
-def _facts(outcome: Any) -> dict[str, Any]:
-    """One method's numbers, as they are printed and written."""
-    from refsim.analysis.statistics import wilson_interval
-
-    n = outcome.n_images
-    return {
-        "method": outcome.method,
-        "source": outcome.source,
-        "summary": outcome.summary,
-        "thresholds": "; ".join(outcome.origins),
-        "extra_steps": outcome.extra_steps,
-        "steps": [
-            {
-                "T": t,
-                "latency": t + outcome.extra_steps,
-                "correct": int(outcome.correct[i]),
-                "accuracy": int(outcome.correct[i]) / n,
-                "interval": wilson_interval(int(outcome.correct[i]), n),
-                "sop": int(outcome.sop[i]),
-                "residual": int(outcome.residual[i]),
-                "extra_sop": int(outcome.extra_sop[i]),
-            }
-            for i, t in enumerate(outcome.T)
-        ],
-    }

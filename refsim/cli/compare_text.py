@@ -2,86 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from refsim.cli.tables import columns, count, dim, emphasize
 from refsim.formats.untrusted.text import clean
+from refsim.reports.compare import Comparison, MethodReport
+from refsim.reports.origin import SOP
 
 Rows = list[list[str]]
 
 
-def as_text(report: dict[str, Any], color: bool) -> list[str]:
+def as_text(report: Comparison, color: bool) -> list[str]:
     """Aligned tables."""
-    name = emphasize(clean(report["weights"]["name"]), color)
-    lines = [f"{name}   {report['data']['source']}   sha256 {report['weights']['sha256'][:12]}"]
+    name = emphasize(clean(report.origin.name), color)
+    lines = [f"{name}   {report.origin.source}   sha256 {report.origin.weights_sha256[:12]}"]
     lines += ["", "accuracy in %", *columns(_accuracies(report))]
     lines += ["", _sop_title(report), *columns(_sops(report)), ""]
     return [*lines, *(dim(text, color) for text in _notes(report))]
 
 
-def as_markdown(report: dict[str, Any]) -> list[str]:
+def as_markdown(report: Comparison) -> list[str]:
     """Markdown tables."""
-    lines = [f"{_escaped(clean(report['weights']['name']))}, {_escaped(report['data']['source'])}. Accuracy in %:", ""]
+    lines = [f"{_escaped(clean(report.origin.name))}, {_escaped(report.origin.source)}. Accuracy in %:", ""]
     lines += _markdown(_accuracies(report))
     lines += ["", f"{_sop_title(report)}:", "", *_markdown(_sops(report)), ""]
     return [*lines, *(f"- {_escaped(text)}" for text in _notes(report))]
 
 
-def _accuracies(report: dict[str, Any]) -> Rows:
-    ann = report["ann"]
-    blank = [""] * (len(report["T"]) - 1)
-    shown = "-" if ann["accuracy"] is None else _percent(ann["accuracy"])
+def _accuracies(report: Comparison) -> Rows:
+    ann = report.ann
+    blank = [""] * (len(report.T) - 1)
+    shown = "-" if ann.accuracy is None else _percent(ann.accuracy)
     rows = [_head(report), ["ANN", "", shown, *blank]]
-    for each in report["methods"]:
-        rows.append([each["method"], _extra(each), *(_percent(step["accuracy"]) for step in each["steps"])])
+    for each in report.methods:
+        rows.append([each.method, _extra(each), *(_percent(step.accuracy) for step in each.steps)])
     return rows
 
 
-def _sop_title(report: dict[str, Any]) -> str:
+def _sop_title(report: Comparison) -> str:
     return f"SOPs/image{' in millions' if _in_millions(report) else ''}, those of extra steps included"
 
 
-def _sops(report: dict[str, Any]) -> Rows:
-    n = report["data"]["images"]
+def _sops(report: Comparison) -> Rows:
+    n = report.origin.n_images
     rows = [_head(report)]
-    for each in report["methods"]:
-        means = [step["sop"] / n for step in each["steps"]]
+    for each in report.methods:
+        means = [step.sop / n for step in each.steps]
         cells = [f"{mean / 1e6:,.1f}" if _in_millions(report) else count(mean) for mean in means]
-        rows.append([each["method"], _extra(each), *cells])
+        rows.append([each.method, _extra(each), *cells])
     return rows
 
 
-def _in_millions(report: dict[str, Any]) -> bool:
-    n = report["data"]["images"]
-    return any(step["sop"] >= 1e8 * n for each in report["methods"] for step in each["steps"])
+def _in_millions(report: Comparison) -> bool:
+    n = report.origin.n_images
+    return any(step.sop >= 1e8 * n for each in report.methods for step in each.steps)
 
 
-def _head(report: dict[str, Any]) -> list[str]:
-    return ["method", "extra steps", *(f"T={t}" for t in report["T"])]
+def _head(report: Comparison) -> list[str]:
+    return ["method", "extra steps", *(f"T={t}" for t in report.T)]
 
 
-def _extra(each: dict[str, Any]) -> str:
-    return str(each["extra_steps"] or "")
+def _extra(each: MethodReport) -> str:
+    return str(each.extra_steps or "")
 
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def _notes(report: dict[str, Any]) -> list[str]:
-    calibration = report["calibration"] or "no images"
+def _notes(report: Comparison) -> list[str]:
+    calibration = report.calibration or "no images"
     lines = [
         f"calibration: {calibration}",
-        f"SOP = {report['definitions']['sop']}; the ANN: {report['ann']['operations']['mac_dense']:,} MAC",
+        f"SOP = {SOP}; the ANN: {report.ann.operations.mac_dense:,} MAC",
         "extra steps: taken for every image besides the T counted ones; the latency is T + extra steps",
     ]
-    n = report["data"]["images"]
+    n = report.origin.n_images
     widest = max(
-        (high - low for each in report["methods"] for step in each["steps"] for low, high in [step["interval"]]),
+        (high - low for each in report.methods for step in each.steps for low, high in [step.interval]),
         default=0.0,
     )
     lines.append(f"95 % intervals of {n} images are at most {50 * widest:.1f} points either way")
-    return [*lines, *(f"left out: {clean(text)}" for text in report["left_out"].values())]
+    return [*lines, *(f"left out: {clean(text)}" for text in report.left_out.values())]
 
 
 def _markdown(rows: Rows) -> list[str]:

@@ -10,9 +10,9 @@ from typing import Any
 import click
 import numpy as np
 
-from refsim.cli.options import thread_count
 from refsim.exceptions import UsageError
 from refsim.importers.presets import PRESETS, Preset, describe
+from refsim.runs.settings import Effort
 
 RELU_METHOD = "opi:99.9"
 """theta = the 99.9th percentile of positive activations, v0 = theta / 2."""
@@ -222,7 +222,7 @@ def _converted(network: Any, method: Any, choice: Any, options: dict[str, Any]) 
     if options["calibrate"] is not None:
         chosen = open_training(str(options["calibrate"]), network, options["pad"], options["n_calibrate"])
         calibration = Calibration(
-            network=network, images=chosen.images, indices=chosen.indices, threads=thread_count(None)
+            network=network, images=chosen.data, indices=chosen.indices, threads=Effort().n_threads
         )
     converted = method.calibrate(network, calibration)
     network = converted.network

@@ -1,38 +1,31 @@
-"""The report of `refsim errors` as text for people, and the definitions of its words."""
+"""The report of `refsim errors` as text for people."""
 
 from __future__ import annotations
 
-from typing import Any
+from math import isfinite
 
-from refsim.cli.quantised import render_quantised
+from refsim.analysis.layer_errors import Summary
+from refsim.cli.quantised_text import render_rounded
 from refsim.cli.tables import columns, dim, emphasize, percent
 from refsim.formats.untrusted.text import clean
-
-DEFINITIONS = {
-    "clipping": "clip(zbar, 0, theta) - ReLU(zbar), zbar = mean input current over T steps",
-    "quantization": "theta level / T - h(zbar), level = clip(N + floor(v(T) / theta), 0, T); against ReLU, where "
-    "clipping stands apart, theta level / T - clip(zbar, 0, theta)",
-    "unevenness": "theta k / T, k = N - level: spikes too many or too few",
-    "propagated": "h(zbar) - h(z), z = the ANN's weighted input: what earlier layers did",
-    "total": "phi - h(z), phi = theta N / T; h = ReLU, or QCFS_L as in the source ANN",
-}
+from refsim.reports.errors import DEFINITIONS, ErrorReport, LayerReport
 
 
-def render(report: dict[str, Any], detailed: bool, color: bool) -> list[str]:
+def render(report: ErrorReport, detailed: bool, color: bool) -> list[str]:
     """The report as text for people: a table with one line per layer, or a paragraph for each layer asked for."""
-    kind = "dual threshold" if report["neuron"] == "dual" else "IF"
+    kind = "dual threshold" if report.neuron == "dual" else "IF"
     lines = [
-        f"{emphasize(clean(report['weights']['name']), color)}   {kind}   mean over "
-        f"{report['data']['source']}, in units of theta   sha256 {report['weights']['sha256'][:12]}"
+        f"{emphasize(clean(report.origin.name), color)}   {kind}   mean over "
+        f"{report.origin.source}, in units of theta   sha256 {report.origin.weights_sha256[:12]}"
     ]
-    if report["quantised"] is not None:
-        lines.append(dim(render_quantised(report["quantised"], report["dtype"]), color))
-    for step in report["steps"]:
+    if report.rounded is not None:
+        lines.append(dim(render_rounded(report.rounded, report.dtype), color))
+    for step in report.steps:
         if detailed:
-            for layer in step["layers"]:
-                lines += ["", *_paragraph(layer, step["T"], color)]
+            for layer in step.layers:
+                lines += ["", *_paragraph(layer, step.T, color)]
         else:
-            lines += ["", f"T={step['T']}", *columns([_HEAD, *(_row(layer) for layer in step["layers"])], gap=2)]
+            lines += ["", f"T={step.T}", *columns([_HEAD, *(_row(layer) for layer in step.layers)], gap=2)]
     return [*lines, "", *(dim(f"{key} = {text}", color) for key, text in DEFINITIONS.items())]
 
 
@@ -42,18 +35,18 @@ _HEAD = (
 )
 
 
-def _row(layer: dict[str, Any]) -> list[str]:
-    relu, count = layer["against_relu"], layer["spike_count"]
+def _row(layer: LayerReport) -> list[str]:
+    relu, qcfs, count = layer.errors.against_relu, layer.errors.against_qcfs, layer.spike_count
     # What the source ANN computes: QCFS_L where it is known, else ReLU, if the ANN was run.
-    ann = layer["against_qcfs"] or (relu if "total" in relu else {})
+    ann = qcfs or (relu if "total" in relu else {})
     return [
-        str(layer["number"]),
-        clean(layer["name"], 24),
+        str(layer.number),
+        clean(layer.name, 24),
         _theta(layer),
-        *(_signed(relu[key]["mean"]) for key in ("clipping", "quantization", "unevenness")),
-        f"QCFS_{layer['L']}" if layer["against_qcfs"] else "ReLU" if ann else "?",
-        *(_signed(ann[key]["mean"]) if ann else "-" for key in ("quantization", "propagated", "total")),
-        f"{ann['total']['rms']:.4f}" if ann else "-",
+        *(_signed(relu[key].mean) for key in ("clipping", "quantization", "unevenness")),
+        f"QCFS_{layer.L}" if qcfs else "ReLU" if ann else "?",
+        *(_signed(ann[key].mean) if ann else "-" for key in ("quantization", "propagated", "total")),
+        f"{ann['total'].rms:.4f}" if ann else "-",
         *(percent(count[key]) for key in ("exact", "plus_1", "minus_1", "more")),
     ]
 
@@ -61,46 +54,44 @@ def _row(layer: dict[str, Any]) -> list[str]:
 _PARTS = ("clipping", "quantization", "unevenness", "local", "propagated", "total")
 
 
-def _paragraph(layer: dict[str, Any], T: int, color: bool) -> list[str]:
-    L = {None: "ReLU", 0: "L unknown"}.get(layer["L"], f"L={layer['L']}")
-    name = emphasize(f"layer {layer['number']} '{clean(layer['name'])}'", color)
-    after = ", ".join(clean(each) for each in layer["reads"])
+def _paragraph(layer: LayerReport, T: int, color: bool) -> list[str]:
+    errors = layer.errors
+    L = {None: "ReLU", 0: "L unknown"}.get(layer.L, f"L={layer.L}")
+    name = emphasize(f"layer {layer.number} '{clean(layer.name)}'", color)
+    after = ", ".join(clean(each) for each in layer.reads)
     rows: list[list[str]] = []
-    for title, parts in (
-        ("against ReLU", layer["against_relu"]),
-        (f"against QCFS_{layer['L']}", layer["against_qcfs"]),
-    ):
+    for title, parts in (("against ReLU", errors.against_relu), (f"against QCFS_{layer.L}", errors.against_qcfs)):
         if parts:
             rows.append([title, "mean", "RMS", "5 %", "median", "95 %"])
             rows += [[f"  {key}", *_spread(parts[key])] for key in _PARTS if key in parts]
     width = max(len(row[0]) for row in rows)
     table = columns([[row[0].ljust(width), *row[1:]] for row in rows])
-    count, potential, residual = layer["spike_count"], layer["potential"], layer["residual"]
+    n = errors.n_images * errors.n_neurons
+    count, residual = layer.spike_count, layer.residual
     lines = [
-        f"{name} after {after}   theta {_theta(layer)}   T={T} {L}   {layer['neurons']:,} neurons",
+        f"{name} after {after}   theta {_theta(layer)}   T={T} {L}   {errors.n_neurons:,} neurons",
         *table,
         f"  spike count vs expected:  exact {percent(count['exact'])}   +1 {percent(count['plus_1'])}   "
         f"-1 {percent(count['minus_1'])}   |d|>=2 {percent(count['more'])}",
-        f"  silent {percent(layer['silent'])} ({layer['never_fire']:,} neurons in every image)   "
-        f"saturated {percent(layer['saturated'])} ({layer['always_saturated']:,} in every image)",
-        f"  v(T)/theta: mean {_signed(potential['mean'])}   below 0 {percent(potential['below_0'])}   "
-        f"1 or more {percent(potential['at_least_theta'])}",
+        f"  silent {percent(errors.n_silent / n)} ({errors.n_never:,} neurons in every image)   "
+        f"saturated {percent(errors.n_saturated / n)} ({errors.n_always:,} in every image)",
+        f"  v(T)/theta: mean {_signed(errors.potential.mean)}   below 0 {percent(errors.n_below / n)}   "
+        f"1 or more {percent(errors.n_above / n)}",
     ]
     if residual is not None:
         shape = "no spread"
-        if residual["skewness"] is not None:
-            shape = f"skewness {residual['skewness']:+.2f}   excess kurtosis {residual['excess_kurtosis']:+.2f}"
-        lines.append(f"  g' = phi - a: mean {residual['mean']:+.4g}   std {residual['std']:.4g} (NQ's delta)   {shape}")
+        if isfinite(residual.skewness):
+            shape = f"skewness {residual.skewness:+.2f}   excess kurtosis {residual.excess_kurtosis:+.2f}"
+        lines.append(f"  g' = phi - a: mean {residual.mean:+.4g}   std {residual.std:.4g} (NQ's delta)   {shape}")
     return lines
 
 
-def _spread(part: dict[str, Any]) -> list[str]:
-    quantiles = part["quantiles"]
-    return [_signed(part["mean"]), f"{part['rms']:.4f}", *(_signed(quantiles[q]) for q in (0.05, 0.5, 0.95))]
+def _spread(part: Summary) -> list[str]:
+    return [_signed(part.mean), f"{part.rms:.4f}", *(_signed(part.quantiles[q]) for q in (0.05, 0.5, 0.95))]
 
 
-def _theta(layer: dict[str, Any]) -> str:
-    low, high = layer["theta"]
+def _theta(layer: LayerReport) -> str:
+    low, high = layer.theta
     return f"{low:.3g}" if low == high else f"{low:.3g}..{high:.3g}"
 
 

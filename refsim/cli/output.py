@@ -11,7 +11,7 @@ DIRECTORY = ".run"
 
 
 def is_directory(name: str | None, *, resume: bool, shard: str | None) -> bool:
-    """Whether -o names a run directory, and not a file.
+    """Whether -o names a run directory, and not a file: it ends in .run or /, or is a directory already.
 
     Raises
     ------
@@ -24,11 +24,13 @@ def is_directory(name: str | None, *, resume: bool, shard: str | None) -> bool:
             raise UsageError(f"{asked} needs -o NAME{DIRECTORY}, the directory that keeps the results")
         return False
     path = Path(name)
-    if path.suffix in FILES and not path.is_dir():
+    if name.endswith("/") or path.is_dir():
+        return True
+    if path.suffix in FILES:
         if asked is not None:
             raise UsageError(f"-o {path}: {asked} needs a directory, e.g. {path.with_suffix(DIRECTORY)}")
         return False
-    return asked is not None or path.suffix == DIRECTORY or name.endswith("/") or path.is_dir()
+    return asked is not None or path.suffix == DIRECTORY
 
 
 def check_output(name: str | None, *, directory: bool, record: frozenset[str], n_runs: int) -> None:
@@ -50,7 +52,20 @@ def check_output(name: str | None, *, directory: bool, record: frozenset[str], n
         raise UsageError(f"-o {path}: --record needs a name that ends in .h5")
     if not directory and path.suffix == ".h5" and n_runs > 1:
         raise UsageError("-o FILE.h5 holds one run; choose --neuron if or --neuron dual")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"-o {path}: there is no folder {path.absolute().parent}")
+    check_folder("-o", path)
     if directory and path.exists() and not path.is_dir():
         raise UsageError(f"-o {path}: is a file, not a run directory")
+    if not directory and path.is_dir():
+        raise UsageError(f"-o {path}: is a directory")
+
+
+def check_folder(option: str, path: Path) -> None:
+    """Refuse a file in a folder that does not exist.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no folder {path.absolute().parent}")

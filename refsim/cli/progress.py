@@ -1,25 +1,41 @@
-"""What a waiting person sees on stderr: a progress bar, and a word about compiling."""
+"""What a waiting person sees on stderr: a progress bar, and a word about compiling; and how that person stops a run."""
 
 from __future__ import annotations
 
 import glob
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 
+from refsim.runs.interrupt import Interrupt
+from refsim.runs.settings import Progress
 
-@contextmanager
-def progress(label: str, n_images: int, quiet: bool) -> Iterator[Any]:
-    """A bar on a terminal, nothing elsewhere; yields a function that takes the number of images done."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    with click.progressbar(length=n_images, label=label, file=sys.stderr, show_pos=True) as bar:
-        yield bar.update
+
+def bars(quiet: bool, interrupt: Interrupt | None = None) -> Progress:
+    """Progress as bars on a terminal, nothing elsewhere; an interrupt that got lost is raised between two batches."""
+
+    @contextmanager
+    def progress(label: str, n_images: int) -> Iterator[Callable[[int], object]]:
+        if quiet or not sys.stderr.isatty():
+            yield lambda n: _check(interrupt)
+            return
+        with click.progressbar(length=n_images, label=label, file=sys.stderr, show_pos=True) as bar:
+
+            def done(n: int) -> None:
+                bar.update(n)
+                _check(interrupt)
+
+            yield done
+
+    return progress
+
+
+def _check(interrupt: Interrupt | None) -> None:
+    if interrupt is not None:
+        interrupt.check()
 
 
 def note_compilation(quiet: bool) -> None:

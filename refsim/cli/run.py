@@ -3,34 +3,56 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from refsim.cli.options import (
+    HELP,
     color_option,
     data_options,
+    dtype_option,
+    effort_options,
+    energy_option,
     json_option,
-    load_inputs,
+    load_images,
     load_weights,
-    machine_options,
     neuron_options,
     note,
     steps_option,
-    thread_count,
     weights_option,
 )
 from refsim.cli.output import check_output, is_directory
-from refsim.cli.progress import note_compilation
-from refsim.cli.render import render, to_json, write
+from refsim.cli.progress import bars, note_compilation
 from refsim.cli.tables import percent, use_color
 from refsim.exceptions import CheckFailedError, UsageError
-from refsim.formats.untrusted.text import clean
-from refsim.reports.run import build_report, kind_of, summarize, summarize_ann, unknown_L
 from refsim.runs.interrupt import Interrupt, interruptible
+from refsim.runs.settings import Effort, Settings
+
+if TYPE_CHECKING:
+    from refsim.reports.run import Run
 
 RECORDED = ("counts", "n", "v", "spikes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where results go, as the options say.
+
+    output
+        -o, as it was named; `directory`: it is a run directory.
+    record
+        What a recording keeps besides counts.
+    """
+
+    output: str | None
+    directory: bool
+    record: frozenset[str]
+    resume: bool
+    shard: str | None
+    scheduler: str | None
 
 
 def _record(context: click.Context, option: click.Parameter, value: str | None) -> frozenset[str]:
@@ -41,9 +63,10 @@ def _record(context: click.Context, option: click.Parameter, value: str | None) 
     return chosen
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=HELP)
 @weights_option
-@steps_option
+@steps_option()
+@click.option("--all-steps", is_flag=True, help="A row for every t <= T.  [default: powers of two, and T, of many]")
 @data_options
 @click.option(
     "--neuron",
@@ -51,9 +74,10 @@ def _record(context: click.Context, option: click.Parameter, value: str | None) 
     help="signed: dual, theta_neg = -theta (SNM).  [default: what the file says; both for the network in the package]",
 )
 @neuron_options
-@machine_options
+@dtype_option
+@effort_options
 @click.option("--ann/--no-ann", default=True, help="Run the source ANN on the same images.  [default: --ann]")
-@click.option("--energy", default="qcfs2022", show_default=True, metavar="NAME|FILE", help="Energy model.")
+@energy_option
 @click.option("--skip-zero-weights", is_flag=True, help="Do not count synapses of weight 0 (NeuroBench).")
 @click.option(
     "-o", "--output", metavar="NAME", help="Also write .json, .csv or .h5; or keep every batch in a directory .run."
@@ -62,104 +86,129 @@ def _record(context: click.Context, option: click.Parameter, value: str | None) 
 @click.option("--shard", metavar="I/N", help="Only part I of N of the images; `refsim merge` adds the parts up.")
 @click.option("--scheduler", metavar="URL|local", help="Run on a dask.distributed cluster, e.g. tcp://host:8786.")
 @click.option("--record", callback=_record, metavar="WHAT,...", help="For -o FILE.h5: counts, n, v, spikes.")
-@click.option("--min-accuracy", type=float, metavar="PERCENT", help="Exit with 4 if accuracy at T is lower.")
+@click.option(
+    "--min-accuracy",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="Exit with 4 if accuracy at T is lower.",
+)
 @json_option
 @color_option
-def run(**options: Any) -> None:
-    """Simulate a converted network: accuracy at every t <= T, synaptic operations, energy."""
+def run(
+    weights: str | None,
+    T: tuple[int, ...],
+    all_steps: bool,
+    data: str | None,
+    limit: int | None,
+    pad: bool,
+    neuron: str | None,
+    theta_neg: float | None,
+    theta_neg_mode: str | None,
+    v0: float | None,
+    dtype: str,
+    threads: int | None,
+    batch: int | None,
+    quiet: bool,
+    ann: bool,
+    energy: str,
+    skip_zero_weights: bool,
+    output: str | None,
+    resume: bool,
+    shard: str | None,
+    scheduler: str | None,
+    record: frozenset[str],
+    min_accuracy: float | None,
+    as_json: bool,
+    color: bool | None,
+) -> None:
+    """Simulate a converted network: accuracy at every t <= T, synaptic operations, energy.
+
+    -T 1,2,4,8 runs 8 steps and shows those.
+    """
+    settings = Settings(
+        T=T[-1],
+        dtype=dtype,  # type: ignore[arg-type]  # click has checked the three choices
+        neuron=neuron or ("both" if weights is None else "file"),  # type: ignore[arg-type]
+        theta_neg=theta_neg,
+        theta_neg_mode=theta_neg_mode,  # type: ignore[arg-type]
+        v0=v0,
+        skip_zero_weights=skip_zero_weights,
+        ann=ann,
+    )
+    directory = is_directory(output, resume=resume, shard=shard)
+    check_output(output, directory=directory, record=record, n_runs=len(settings.kinds))
+    target = Target(output=output, directory=directory, record=record, resume=resume, shard=shard, scheduler=scheduler)
+    effort = Effort(batch=batch, threads=threads)
     # Before Numba is imported and compiles: both run callbacks that would swallow an interrupt.
     with interruptible() as interrupt:
-        report = _run(options, interrupt)
-    colored = use_color(options["color"]) and not options["as_json"]
-    click.echo(to_json(report).rstrip() if options["as_json"] else "\n".join(render(report, colored)), color=colored)
-    check_accuracy(report, options["min_accuracy"])
+        done = _run(weights, data, limit, pad, settings, effort, energy, target, min_accuracy, quiet, interrupt)
+    from refsim.cli.run_text import render
+    from refsim.reports.files import as_json as json_of
+    from refsim.reports.run import shown_steps
+
+    shown = list(range(1, T[-1] + 1)) if all_steps else list(T) if len(T) > 1 else shown_steps(T[-1])
+    colored = use_color(color) and not as_json
+    click.echo(json_of(done).rstrip() if as_json else "\n".join(render(done, shown, colored)), color=colored)
+    if min_accuracy is not None:
+        for each in done.snn.values():
+            if 100 * each.accuracy[-1] < min_accuracy:
+                raise CheckFailedError(
+                    f"accuracy at T={done.T} is {percent(each.accuracy[-1])}, below {min_accuracy} %"
+                )
 
 
-def _run(options: dict[str, Any], interrupt: Interrupt) -> dict[str, Any]:
+def _run(
+    weights: str | None,
+    data: str | None,
+    limit: int | None,
+    pad: bool,
+    settings: Settings,
+    effort: Effort,
+    energy: str,
+    target: Target,
+    min_accuracy: float | None,
+    quiet: bool,
+    interrupt: Interrupt,
+) -> Run:
     from refsim.analysis.energy import find_energy_model
+    from refsim.reports.files import write_rows
+    from refsim.runs.run import make_study, perform
     from refsim.runs.store.spec import Part
 
-    output, record = options["output"], options["record"]
-    directory = is_directory(output, resume=options["resume"], shard=options["shard"])
-    part = None if options["shard"] is None else Part.parse(options["shard"])
-    neuron = options["neuron"] or ("both" if options["weights"] is None else "file")
-    check_output(output, directory=directory, record=record, n_runs=2 if neuron == "both" else 1)
-    if options["scheduler"] is not None:
-        if record or (output is not None and output.endswith(".h5")):
+    part = None if target.shard is None else Part.parse(target.shard)
+    to_file = None if target.output is None or target.directory else Path(target.output)
+    recording = to_file if to_file is not None and to_file.suffix == ".h5" else None
+    if target.scheduler is not None:
+        if recording is not None:
             raise UsageError("a recording is made on one machine; leave out --scheduler or -o FILE.h5")
         from refsim.runs.cluster.connection import require_dask
 
         require_dask()
-    model = find_energy_model(options["energy"])
-    path, file = load_weights(options["weights"])
-    inputs = load_inputs(path, file, options["data"], options["limit"], options["pad"])
-    note_compilation(options["quiet"])
+    model = find_energy_model(energy)
+    file = load_weights(weights)
+    unknown = file.network.unknown_L
+    images = load_images(file, data, limit, pad)
+    if min_accuracy is not None and not images.has_labels:
+        raise UsageError("--min-accuracy needs labelled images")
+    note_compilation(quiet)
     started = time.perf_counter()
-
-    from refsim.runs.runner import ANN
-    from refsim.runs.study import Study, run_in_memory, run_kept
-
-    unknown = unknown_L(file.network)
-    ann = options["ann"] and inputs.has_labels
-    if ann and unknown is not None:
+    if settings.ann and images.has_labels and unknown is not None:
         note(f"refsim: the ANN is left out: the file does not say L for '{unknown}'; convert again with --L")
-    study = Study(
-        path=path,
-        file=file,
-        data=options["data"],
-        inputs=inputs,
-        T=options["T"],
-        neuron=neuron,
-        ann=ann and unknown is None,
-        options=options,
+    study = make_study(file, images, settings, effort, bars(quiet, interrupt))
+    done = perform(
+        study,
+        model,
+        keep=Path(target.output) if target.output is not None and target.directory else None,
+        resume=target.resume,
+        part=part,
+        scheduler=target.scheduler,
+        recording=recording,
+        record=target.record - {"counts"},
     )
-    data = {"source": inputs.source, "images": len(inputs.indices), "sha256": inputs.sha256}
-    if directory or options["scheduler"] is not None:
-        kept = Path(output) if directory else None
-        results = run_kept(study, kept, part, options["resume"], options["scheduler"], interrupt)
-    else:
-        results = run_in_memory(study, record, Path(output) if output else None, interrupt)
-    if part is not None:
-        n_images = next(iter(results.values())).n_images
-        data |= {"source": f"part {part} of {inputs.source}", "images": n_images, "shard": str(part)}
-    report = build_report(
-        network=file.network,
-        weights={"file": clean(str(path), None), "name": file.network.name, "sha256": file.sha256},
-        data=data,
-        T=options["T"],
-        dtype=options["dtype"],
-        model=model,
-        ann=summarize_ann(file.network, model, results.get(ANN)),
-        runs=[
-            summarize(network, results[name], model, kind_of(network), options["dtype"])
-            for name, network in study.networks.items()
-            if name != ANN
-        ],
-    )
-    if not options["quiet"]:
-        note(f"{time.perf_counter() - started:.1f} s on {thread_count(options['threads'])} threads")
-    if directory:
-        write(Path(output) / "report.json", report)
-    elif output is not None and not output.endswith(".h5"):
-        write(Path(output), report)
-    return report
-
-
-def check_accuracy(report: dict[str, Any], least: float | None) -> None:
-    """Compare the accuracy at T of every run to the least one that is accepted, in percent.
-
-    Raises
-    ------
-    CheckFailedError
-        It is lower.
-    UsageError
-        There is no accuracy.
-    """
-    if least is None:
-        return
-    for each in report["runs"]:
-        accuracy = each["steps"][-1].get("accuracy")
-        if accuracy is None:
-            raise UsageError("--min-accuracy needs labelled images")
-        if 100 * accuracy < least:
-            raise CheckFailedError(f"accuracy at T={report['T']} is {percent(accuracy)}, below {least} %")
+    if not quiet:
+        note(f"{time.perf_counter() - started:.1f} s on {effort.n_threads} threads")
+    if target.output is not None and target.directory:
+        write_rows(Path(target.output) / "report.json", done)
+    elif to_file is not None and recording is None:
+        write_rows(to_file, done)
+    return done

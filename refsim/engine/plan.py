@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -18,6 +18,7 @@ from refsim.engine.fanout import unpool
 from refsim.engine.kernels.layout import Layout
 from refsim.engine.kernels.neuron import Neurons
 from refsim.engine.kernels.synapse import Synapses
+from refsim.engine.modes import MODES, Mode
 from refsim.engine.quantised import WEIGHTS, Quantised, quantise
 from refsim.engine.tables import CHW, by_position, identity_of, neurons_of, synapses_of
 from refsim.engine.wiring import Port, Wire, as_chw, layout_of, wires_of
@@ -26,9 +27,6 @@ from refsim.model import Activation, Conv2d, Layer, Linear, Network, Shape, Spik
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
-Mode = Literal["exact", "float64", "float32", "int16", "int8"]
-
-MODES: tuple[Mode, ...] = ("exact", "float64", "float32", "int16", "int8")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -152,6 +152,14 @@ class Network:
         return self.with_neurons(changed)
 
     @property
+    def unknown_L(self) -> str | None:
+        """The first spiking layer of which nobody said L, which the ANN needs; None if all is known."""
+        for layer in self.spiking:
+            if layer.neuron.activation is None or layer.neuron.activation.L == 0:
+                return layer.name
+        return None
+
+    @property
     def dual(self) -> bool:
         """Whether any of its neurons can fire negative spikes."""
         return any(layer.neuron.dual for layer in self.spiking)

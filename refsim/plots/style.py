@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -89,6 +90,22 @@ def new_figure(columns: float = 1, height: float = 2.2) -> Figure:
     figure = Figure(figsize=(columns * COLUMN, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def new_axes() -> Axes:
+    """Axes of their own: in a new figure of pyplot where someone uses that, so that a notebook shows it."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        return pyplot.subplots(layout="constrained")[1]  # type: ignore[no-any-return]
+    return new_figure().subplots()
+
+
+def looks_of(n: int) -> list[Look]:
+    """Looks for n lines of one figure, told apart without their colour too."""
+    colors, lines, markers = (BLUE, RED, YELLOW, GREY, BLACK), ("-", "--", "-.", ":"), ("o", "s", "^", "D", "v", "P")
+    return [
+        Look(colors[i % len(colors)], lines[i // len(colors) % len(lines)], markers[i % len(markers)]) for i in range(n)
+    ]
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:

@@ -9,15 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from refsim.exceptions import RefsimError
+from refsim.exceptions import InterruptedRunError
 
-CODE = 130
-
-
-class InterruptedRunError(RefsimError):
-    """The person at the keyboard stopped the run; what was finished is kept where there is a run directory."""
-
-    exit_code = CODE
+CODE = InterruptedRunError.exit_code
 
 
 class Interrupt:

@@ -3,11 +3,13 @@
 /                      attrs  format="refsim-recording"  version=1  T  name  neuron  weights_sha256  x_max
 /indices, /labels      (N,)   which images of the data set; labels are missing if the data has none
 /logits                (T, N, K)  the readout's input current of each step
-/layers/<name>         attrs  margin (2,);  counts_pos, counts_neg, reached, recomputed (T, N)
+/layers/<name>         attrs  name, margin (2,);  counts_pos, counts_neg, reached, recomputed (T, N)
                        n (N, *shape) net counts;  v (N, *shape) final potentials
                        spikes/  t, image, neuron, sign: one entry per spike, image is a row of /indices
-/sops/<source>-><target>   unit, event, unit_neg, event_neg, pool_in (T, N)
+/sops/<source>-><target>   attrs  source, target;  unit, event, unit_neg, event_neg, pool_in (T, N)
 /nonzero_macs          (N,)
+
+In the names of groups "/" is written %2F (and "%" %25); the attributes have the names as they are.
 """
 
 from __future__ import annotations
@@ -80,18 +82,21 @@ class Recorder:
         self._put("logits", trace.logits, rows, axis=1)
         self._put("nonzero_macs", trace.nonzero_macs, rows, axis=0)
         for name, population in trace.populations.items():
-            self._write_population(f"layers/{name}", population, rows)
+            self._write_population(f"layers/{_key(name)}", name, population, rows)
         for (source, target), ops in trace.ops.items():
+            place = f"sops/{_key(source)}->{_key(target)}"
             for key in ("unit", "event", "unit_neg", "event_neg", "pool_in"):
-                self._put(f"sops/{source}->{target}/{key}", getattr(ops, key), rows, axis=1)
+                self._put(f"{place}/{key}", getattr(ops, key), rows, axis=1)
+            self._file[place].attrs.update({"source": source, "target": target})
         self._done += len(indices)
 
-    def _write_population(self, key: str, population: PopulationTrace, rows: slice) -> None:
+    def _write_population(self, key: str, layer: str, population: PopulationTrace, rows: slice) -> None:
         self._put(f"{key}/counts_pos", population.n_pos, rows, axis=1)
         self._put(f"{key}/counts_neg", population.n_neg, rows, axis=1)
         self._put(f"{key}/reached", population.reached, rows, axis=1)
         self._put(f"{key}/recomputed", population.recomputed, rows, axis=1)
         attributes = self._file[key].attrs
+        attributes["name"] = layer
         attributes["margin"] = np.minimum(attributes.get("margin", np.inf), population.margin)
         if "n" in self._what and population.n is not None:
             self._put(f"{key}/n", population.n, rows, axis=0)
@@ -124,6 +129,19 @@ class Recorder:
         data[len(data) - len(values) :] = values
 
 
+def _key(name: str) -> str:
+    """A layer's name as the name of an HDF5 group."""
+    return name.replace("%", "%25").replace("/", "%2F")
+
+
+def _ends(key: str, group: h5py.Group) -> tuple[str, str]:
+    """Source and target of a projection; recordings made before refsim 0.2 have them in the group's name alone."""
+    if "source" in group.attrs:
+        return str(group.attrs["source"]), str(group.attrs["target"])
+    source, _, target = key.partition("->")
+    return source, target
+
+
 def read_result(path: Path) -> Result:
     """The result that a recording adds up to: every number that the run printed.
 
@@ -149,7 +167,7 @@ def _result(file: h5py.File, path: Path) -> Result:
     if labels is not None:
         correct = (predictions(logits) == labels).sum(axis=1)
     populations = {
-        name: PopulationCounts(
+        str(group.attrs.get("name", name)): PopulationCounts(
             n_pos=group["counts_pos"][:].sum(axis=1),
             n_neg=group["counts_neg"][:].sum(axis=1),
             reached=group["reached"][:].sum(axis=1),
@@ -160,7 +178,7 @@ def _result(file: h5py.File, path: Path) -> Result:
     }
     ops = {}
     for key, group in file["sops"].items():
-        source, target = key.split("->")
+        source, target = _ends(key, group)
         sums = {name: group[name][:].sum(axis=1) for name in group}
         ops[source, target] = SynapticOps(
             unit_pos=sums["unit"] - sums["unit_neg"],

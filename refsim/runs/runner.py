@@ -15,12 +15,10 @@ from refsim.engine.results import Result
 from refsim.engine.trace import Activations, Trace
 from refsim.exceptions import FormatError
 from refsim.model import INPUT, Network
+from refsim.runs.settings import ANN, Settings
 from refsim.runs.store.rows import Batch, ann_batch, snn_batch
-from refsim.runs.store.spec import Spec
 
 Indices = NDArray[np.int64]
-
-ANN = "ann"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,12 +36,12 @@ class Runner:
     T: int
 
     @classmethod
-    def compile(cls, name: str, network: Network, spec: Spec) -> Runner:
+    def compile(cls, name: str, network: Network, settings: Settings) -> Runner:
         """The machine of this name for a network that has its neurons."""
         if name == ANN:
-            return cls(name=name, plan=compile_network(network, spec.dtype, fold=False), T=1)
-        plan = compile_network(network, spec.dtype, skip_zero_weights=spec.skip_zero_weights)
-        return cls(name=name, plan=plan, T=spec.T)
+            return cls(name=name, plan=compile_network(network, settings.dtype, fold=False), T=1)
+        plan = compile_network(network, settings.dtype, skip_zero_weights=settings.skip_zero_weights)
+        return cls(name=name, plan=plan, T=settings.T)
 
     def run(
         self,

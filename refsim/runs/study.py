@@ -1,10 +1,11 @@
-"""Study: which networks `run` puts on which images, and the three ways of doing it."""
+"""Study: which networks a run puts on which images, compiled once, and the three ways of running them."""
 
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,132 +13,138 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.cli.options import Inputs, thread_count, with_options
-from refsim.cli.progress import progress
 from refsim.engine.batches import run_ann, run_snn
 from refsim.engine.results import Result
+from refsim.engine.trace import Activations, Trace
+from refsim.exceptions import InterruptedRunError
+from refsim.formats.images.inputs import Images
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.parts import WeightFile
 from refsim.model import Network
-from refsim.reports.run import kind_of
-from refsim.runs.interrupt import Interrupt, InterruptedRunError
-from refsim.runs.runner import ANN, Runner, check_result
+from refsim.runs.recording import Recorder
+from refsim.runs.runner import Runner, check_result
+from refsim.runs.settings import ANN, Effort, Progress, Settings, silent
 from refsim.runs.store.directory import About, RunDirectory
+from refsim.runs.store.rows import Batch
 from refsim.runs.store.spec import Part, Spec
-from refsim.version import __version__
 
 Indices = NDArray[np.int64]
 Results = dict[str, Result]
+OnTrace = Callable[[str, Indices, Trace, Result], object]
+"""Told, for the SNN of this name, what happened on a batch of images, in their order."""
 
 NOTHING_KEPT = "interrupted; nothing was kept (with -o NAME.run it would have been)"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Study:
-    """What is to be computed.
+    """What is to be computed, and at what expense."""
 
-    neuron
-        "if", "dual", "signed", "both" or "file".
-    ann
-        Whether the source ANN runs too.
-    options
-        Of the command line: neurons, number type, batch, threads, quiet.
-    """
-
-    path: Path
     file: WeightFile
-    data: str | None
-    inputs: Inputs
-    T: int
-    neuron: str
-    ann: bool
-    options: dict[str, Any]
+    images: Images
+    settings: Settings
+    effort: Effort = field(default_factory=Effort)
+    progress: Progress = silent
 
     @cached_property
     def spec(self) -> Spec:
         """What decides the bits."""
-        return Spec(
-            engine=__version__,
-            weights=self.file.sha256,
-            data=self.inputs.sha256,
-            images=len(self.inputs.images),
-            limit=self.options["limit"],
-            pad=self.options["pad"],
-            T=self.T,
-            neuron=self.neuron,
-            ann=self.ann,
-            **{key: self.options[key] for key in ("dtype", "theta_neg", "theta_neg_mode", "v0", "skip_zero_weights")},
-        )
+        return Spec.of(self.settings, self.file, self.images)
 
     @cached_property
-    def networks(self) -> dict[str, Network]:
-        """Every machine's name with its network."""
-        return networks_of(self.file.network, self.spec)
+    def networks(self) -> Mapping[str, Network]:
+        """Every network by its name; the ANN first, if it runs."""
+        return self.settings.networks(self.file.network)
+
+    @cached_property
+    def runners(self) -> _Runners:
+        """Every network compiled, when it is first asked for, once."""
+        return _Runners(self)
+
+    def label(self, name: str) -> str:
+        """What stands before the progress bar."""
+        return "ANN" if name == ANN else "dual" if self.networks[name].dual else "IF"
 
 
-def _label(name: str, network: Network) -> str:
-    """What stands before the progress bar."""
-    return {"if": "IF", "dual": "dual"}[kind_of(network)] if name != ANN else "ANN"
+class _Runners(dict[str, Runner]):
+    """Runners by name, made when they are asked for."""
+
+    def __init__(self, study: Study) -> None:
+        super().__init__()
+        self._study = study
+
+    def __missing__(self, name: str) -> Runner:
+        runner = Runner.compile(name, self._study.networks[name], self._study.settings)
+        return self.setdefault(name, runner)
 
 
-def networks_of(network: Network, spec: Spec) -> dict[str, Network]:
-    """Every machine's name with its network; the ANN first, if it runs."""
-    kinds = ("if", "dual") if spec.neuron == "both" else (spec.neuron,)
-    machines = {ANN: network} if spec.ann else {}
-    for kind in kinds:
-        chosen = None if kind == "file" else kind
-        machines[kind] = with_options(network, chosen, spec.theta_neg, spec.theta_neg_mode, spec.v0)
-    return machines
+def run_in_memory(
+    study: Study,
+    record: Collection[str] = (),
+    on_trace: OnTrace | None = None,
+    recorder: Recorder | None = None,
+    only: Collection[str] | None = None,
+) -> Results:
+    """Run all networks and keep the sums; what else is wanted of each batch goes to `on_trace` or a recorder.
 
+    Parameters
+    ----------
+    record
+        What traces hold besides counts: any of "spikes", "n", "v", "current".
+    only
+        Names of networks; None: all.
 
-def run_in_memory(study: Study, record: frozenset[str], output: Path | None, interrupt: Interrupt) -> Results:
-    """Run all machines, keep the sums only; a recording is written as the images come."""
+    Raises
+    ------
+    InterruptedRunError
+        Someone stopped it.
+    """
+
+    def on_batch(name: str, part: Indices, trace: Trace, result: Result) -> None:
+        if recorder is not None:
+            recorder.write(part, trace, result)
+        if on_trace is not None:
+            on_trace(name, part, trace, result)
+
     try:
-        return {
-            name: _run_one(study, name, network, record, output, interrupt) for name, network in study.networks.items()
-        }
+        with recorder if recorder is not None else nullcontext():
+            return {name: _run_one(study, name, record, on_batch) for name in only or study.networks}
     except KeyboardInterrupt:
         raise InterruptedRunError(NOTHING_KEPT) from None
 
 
-def _run_one(
-    study: Study, name: str, network: Network, record: frozenset[str], output: Path | None, interrupt: Interrupt
-) -> Result:
-    options, inputs = study.options, study.inputs
-    machine = Runner.compile(name, network, study.spec)
-    effort = {"batch": options["batch"], "threads": thread_count(options["threads"])}
-    with ExitStack() as stack:
-        recorder = None
-        if name != ANN and output is not None and output.suffix == ".h5":
-            from refsim.runs.recording import Recorder
-
-            recorder = stack.enter_context(
-                Recorder(
-                    output,
-                    T=study.T,
-                    n_images=len(inputs.indices),
-                    labels=inputs.images.labels_of(inputs.indices),
-                    what=record,
-                    attributes={
-                        "name": network.name,
-                        "neuron": kind_of(network),
-                        "weights_sha256": study.file.sha256,
-                    },
-                )
-            )
-        done = stack.enter_context(progress(_label(name, network), len(inputs.indices), options["quiet"]))
-
-        def on_batch(part: Any, trace: Any, result: Any = None) -> None:
-            if recorder is not None:
-                recorder.write(part, trace, result)
-            done(len(part))
-            interrupt.check()
-
+def _run_one(study: Study, name: str, record: Collection[str], on_trace: OnTrace) -> Result:
+    images, effort, plan = study.images, study.effort, study.runners[name].plan
+    with study.progress(study.label(name), len(images)) as done:
         if name == ANN:
-            correct = run_ann(machine.plan, inputs.images, inputs.indices, on_batch=on_batch, **effort)
-            return ann_result(correct, len(inputs.indices))
-        kept = record & {"n", "v", "spikes"}
-        return run_snn(machine.plan, inputs.images, inputs.indices, study.T, record=kept, on_batch=on_batch, **effort)
+
+            def on_activations(part: Indices, activations: Activations) -> None:
+                done(len(part))
+
+            correct = run_ann(
+                plan,
+                images.data,
+                images.indices,
+                batch=effort.batch,
+                threads=effort.n_threads,
+                on_batch=on_activations,
+            )
+            return ann_result(correct, len(images))
+
+        def on_batch(part: Indices, trace: Trace, result: Result) -> None:
+            on_trace(name, part, trace, result)
+            done(len(part))
+
+        return run_snn(
+            plan,
+            images.data,
+            images.indices,
+            study.settings.T,
+            batch=effort.batch,
+            threads=effort.n_threads,
+            record=record,
+            on_batch=on_batch,
+        )
 
 
 def ann_result(correct: int, n_images: int) -> Result:
@@ -149,23 +156,38 @@ def ann_result(correct: int, n_images: int) -> Result:
 
 
 def run_kept(
-    study: Study, directory: Path | None, part: Part | None, resume: bool, scheduler: str | None, interrupt: Interrupt
+    study: Study,
+    directory: Path | None,
+    *,
+    part: Part | None = None,
+    resume: bool = False,
+    scheduler: str | None = None,
 ) -> Results:
-    """Run all machines and keep every batch in a run directory (None: a temporary one) as soon as it is there."""
+    """Run all networks and keep every batch in a run directory (None: a temporary one) as soon as it is there.
+
+    Raises
+    ------
+    InterruptedRunError
+        Someone stopped it; the message says what is kept.
+    UsageError, FormatError
+        As `RunDirectory`; a cluster that cannot be used.
+    """
     with ExitStack() as stack:
         path = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="refsim-")))
         about = About(
-            weights=clean(str(study.path), None), weights_path=str(study.path.absolute()), source=study.inputs.source
+            weights=clean(study.file.path, None),
+            weights_path=str(Path(study.file.path).absolute()),
+            source=study.images.description,
         )
         store = stack.enter_context(
-            RunDirectory(path, study.spec, study.inputs.indices, about=about, part=part, resume=resume)
+            RunDirectory(path, study.spec, study.images.indices, about=about, part=part, resume=resume)
         )
         pending = {name: store.pending(name) for name in study.networks}
         try:
             if scheduler is not None and any(map(len, pending.values())):
-                _run_on_cluster(study, store, pending, scheduler, interrupt)
+                _run_on_cluster(study, store, pending, scheduler)
             else:
-                _run_here(study, store, pending, interrupt)
+                _run_here(study, store, pending)
         except KeyboardInterrupt:
             if directory is None:
                 raise InterruptedRunError(NOTHING_KEPT) from None
@@ -176,53 +198,40 @@ def run_kept(
             ) from None
         results = {name: store.result(name) for name in study.networks}
         for name, network in study.networks.items():
-            check_result(name, network, study.T, results[name])
+            check_result(name, network, study.settings.T, results[name])
         return results
 
 
-def _run_here(study: Study, store: RunDirectory, pending: dict[str, Indices], interrupt: Interrupt) -> None:
-    options = study.options
-    for name, network in study.networks.items():
-        if not len(pending[name]):
+def _run_here(study: Study, store: RunDirectory, pending: Mapping[str, Indices]) -> None:
+    for name, indices in pending.items():
+        if not len(indices):
             continue
-        machine = Runner.compile(name, network, study.spec)
-        with progress(_label(name, network), len(pending[name]), options["quiet"]) as done:
+        runner = study.runners[name]
+        with study.progress(study.label(name), len(indices)) as done:
 
-            def keep(batch: Any, name: str = name, done: Any = done) -> None:
+            def keep(batch: Batch, name: str = name, done: Any = done) -> None:
                 done(store.commit(name, batch))
-                interrupt.check()
 
-            machine.run(
-                study.inputs.images,
-                pending[name],
-                keep,
-                batch=options["batch"],
-                threads=thread_count(options["threads"]),
-            )
+            runner.run(study.images.data, indices, keep, batch=study.effort.batch, threads=study.effort.n_threads)
 
 
-def _run_on_cluster(
-    study: Study, store: RunDirectory, pending: dict[str, Indices], scheduler: str, interrupt: Interrupt
-) -> None:
+def _run_on_cluster(study: Study, store: RunDirectory, pending: Mapping[str, Indices], scheduler: str) -> None:
     from refsim.runs.cluster.connection import connected
     from refsim.runs.cluster.worker import Job
 
-    options = study.options
-    networks = study.networks
-    with connected(scheduler, thread_count(options["threads"])) as cluster:
-        for name, network in networks.items():
+    with connected(scheduler, study.effort.n_threads) as cluster:
+        for name, network in study.networks.items():
             job = Job(
-                machine=name,
+                name=name,
                 spec=study.spec,
-                weights=str(study.path.absolute()),
-                data=None if study.data is None else str(Path(study.data).absolute()),
+                weights=str(Path(study.file.path).absolute()),
+                data=None if study.images.path is None else str(Path(study.images.path).absolute()),
                 neurons={layer.name: layer.neuron for layer in network.spiking},
-                batch=options["batch"],
+                batch=study.effort.batch,
             )
-            with progress(_label(name, network), len(pending[name]), options["quiet"]) as done:
+            with study.progress(study.label(name), len(pending[name])) as done:
 
-                def keep(batch: Any, name: str = name, done: Any = done) -> None:
+                def keep(batch: Batch, name: str = name, done: Any = done) -> None:
                     done(store.commit(name, batch))
-                    interrupt.check()
 
                 cluster.run(job, pending[name], keep)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from refsim.cli.compare import SCHEMA
 from refsim.cli.compare_text import as_markdown, as_text
 from refsim.formats.weights.hdf5 import load, save
 from refsim.formats.weights.parts import Samples
 from refsim.methods.registry import METHODS
+from refsim.reports.compare import SCHEMA
+from refsim.runs.compare import compare
 from tests.cli.conftest import Call
 from tests.simulation.networks import raw_images, small_network
 
-OPTIONS = ("-T", "4,1,2", "--images", 12, "--n-calibrate", 4, "-q")
+OPTIONS = ("-T", "4,1,2", "--limit", 12, "--n-calibrate", 4, "-q")
 
 
 def lines_of(text: str, start: str) -> list[str]:
@@ -41,7 +43,7 @@ def test_a_table_has_the_ann_first_and_methods_in_the_order_asked_for(refsim: Ca
 
 def test_the_numbers_are_those_of_run(refsim: Call, weights: Path, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
-    done = refsim("compare", "-w", weights, "--methods", "qcfs,ecl", *OPTIONS, "--json", path)
+    done = refsim("compare", "-w", weights, "--methods", "qcfs,ecl", *OPTIONS, "-o", path)
     report = json.loads(path.read_text())
     assert report["schema"] == SCHEMA
     assert report["T"] == [1, 2, 4]
@@ -60,7 +62,7 @@ def test_the_numbers_are_those_of_run(refsim: Call, weights: Path, tmp_path: Pat
 
 def test_charged_steps_are_in_the_json(refsim: Call, weights: Path, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
-    refsim("compare", "-w", weights, "--methods", "qcfs,srp:2,cos:3", *OPTIONS, "--json", path)
+    refsim("compare", "-w", weights, "--methods", "qcfs,srp:2,cos:3", *OPTIONS, "-o", path)
     plain, srp, cos = json.loads(path.read_text())["methods"]
     assert (srp["extra_steps"], cos["extra_steps"]) == (2, 9)
     assert [step["latency"] for step in cos["steps"]] == [10, 11, 13]
@@ -103,16 +105,16 @@ def relu(tmp_path: Path) -> Path:
     [
         (("--methods", "qcfs,foo"), 2, "no method 'foo'; there are qcfs"),
         (("--methods", "theorem3"), 2, "theorem3 is for networks without bias (Theorem 3), and layer 'conv1' has one"),
-        (("--methods", "qcfs", "-T", "1,zero"), 2, "'1,zero' is not a list of step numbers"),
-        (("--methods", "qcfs", "-T", "0"), 2, "'0' is not a list of step numbers"),
-        (("--methods", "max", "--images", "20"), 2, "method max takes its parameters from calibration images"),
+        (("--methods", "qcfs", "-T", "1,zero"), 2, "'1,zero' is not a number of steps, or a list such as 1,2,4,8"),
+        (("--methods", "qcfs", "-T", "0"), 2, "'0' is not a number of steps"),
+        (("--methods", "max", "--limit", "20"), 2, "method max takes its parameters from calibration images"),
         (
             ("--methods", "qcfs", "--dtype", "int8"),
             2,
-            "--dtype int8 rounds weights, each method's in another way; choose",
+            "dtype int8 rounds weights, each method's in another way; choose",
         ),
-        (("--methods", "qcfs", "--json", "no/where.json"), 2, "there is no folder"),
-        (("--methods", "qcfs", "--calibration", "nowhere.npz"), 3, "nowhere.npz: no such file or folder"),
+        (("--methods", "qcfs", "-o", "no/where.json"), 2, "there is no folder"),
+        (("--methods", "qcfs", "--calibrate", "nowhere.npz"), 3, "nowhere.npz: no such file or folder"),
     ],
 )
 def test_refusals(refsim: Call, weights: Path, options: tuple[str, ...], code: int, message: str) -> None:
@@ -122,7 +124,7 @@ def test_refusals(refsim: Call, weights: Path, options: tuple[str, ...], code: i
 
 
 def test_relu_networks_refuse_methods_for_trained_bounds(refsim: Call, relu: Path) -> None:
-    done = refsim("compare", "-w", relu, "--methods", "opi,qcfs", "-q", "--images", 12)
+    done = refsim("compare", "-w", relu, "--methods", "opi,qcfs", "-q", "--limit", 12)
     assert done.code == 2
     assert done.err.startswith("refsim: method qcfs needs trained clipping bounds (QCFS activations), and 'small' has")
 
@@ -148,13 +150,13 @@ def test_training_images_calibrate_unless_they_are_tested_on(refsim: Call, weigh
     # Strided: 0, 10, 20 and 30 of training; 0.. of test are 30.. of training.
     done = refsim(*call, "--n-calibrate", 4)
     assert done.code == 2
-    assert "1 of the calibration images are tested on, too; name others with --calibration" in done.err
+    assert "1 of the calibration images are tested on, too; name others with --calibrate" in done.err
     done = refsim(*call, "--n-calibrate", 1)
     assert done.code == 0
     assert "calibration: 1 of the 40 training images of data.npz" in done.out
     done = refsim(*call, "--n-calibrate", 4, "--calibrate-on-test")
     assert "calibration: 4 of the test images themselves" in done.out
-    done = refsim(*call, "--calibration", data, "--n-calibrate", 2)
+    done = refsim(*call, "--calibrate", data, "--n-calibrate", 2)
     assert "calibration: 2 of the 40 images of data.npz" in done.out
 
 
@@ -170,7 +172,7 @@ def test_run_with_signed_neurons(refsim: Call, weights: Path) -> None:
     ecl = json.loads(refsim("run", "-w", weights, "--neuron", "dual", "--json", "-q").out)
     assert signed["runs"] != ecl["runs"]
     done = refsim("run", "-w", weights, "--neuron", "signed", "--theta-neg", -0.5)
-    assert (done.code, done.err) == (2, "refsim: --theta-neg belongs to dual neurons; use it with --neuron dual\n")
+    assert (done.code, done.err) == (2, "refsim: theta_neg belongs to dual neurons; choose neuron dual\n")
 
 
 def test_the_file_is_left_as_it_was(refsim: Call, weights: Path) -> None:
@@ -179,14 +181,23 @@ def test_the_file_is_left_as_it_was(refsim: Call, weights: Path) -> None:
     assert load(weights).sha256 == before
 
 
-def test_large_numbers_of_operations_are_shown_in_millions(refsim: Call, weights: Path, tmp_path: Path) -> None:
-    path = tmp_path / "out.json"
-    refsim("compare", "-w", weights, "--methods", "qcfs", *OPTIONS, "--json", path)
-    report = json.loads(path.read_text())
+def test_large_numbers_of_operations_are_shown_in_millions(weights: Path) -> None:
+    report = compare(load(weights), methods=["qcfs"], T=(1, 2, 4), limit=12, n_calibrate=4)
     assert "SOPs/image, those" in "\n".join(as_text(report, color=False))
-    n = report["data"]["images"]
-    for step, sop in zip(report["methods"][0]["steps"], (325_962, 99_960_000, 1_387_211_460)):
-        step["sop"] = sop * n
+    steps = [
+        replace(step, sop=sop * 12) for step, sop in zip(report["qcfs"].steps, (325_962, 99_960_000, 1_387_211_460))
+    ]
+    report = replace(report, methods=(replace(report["qcfs"], steps=tuple(steps)),))
     text = "\n".join(as_text(report, color=False))
     assert lines_of(text, "SOPs/image in millions")[1].split() == ["qcfs", "0.3", "100.0", "1,387.2"]
     assert "| qcfs |  | 0.3 | 100.0 | 1,387.2 |" in as_markdown(report)
+
+
+def test_a_method_that_turns_out_not_to_be_for_the_network_takes_no_result_with_it(refsim: Call, weights: Path) -> None:
+    """All samples are tested, so methods that calibrate cannot run; the others ran, and are printed."""
+    done = refsim("compare", "-w", weights, "-T", 1, "-q")
+    assert done.code == 0
+    names = [line.split()[0] for line in lines_of(done.out, "accuracy in %")[2:]]
+    assert "qcfs" in names
+    assert "max" not in names
+    assert "left out: method max takes its parameters from calibration images; name some" in done.out

@@ -73,9 +73,9 @@ def test_fig_1c_is_explained_in_words_and_numbers(refsim: Call, fig_1c: Path) ->
 
 def test_every_step_on_request_is_a_run_of_that_length(refsim: Call, weights: Path) -> None:
     common = ("errors", "-w", weights, "--json", "--quiet")
-    steps = json.loads(refsim(*common, "-T", 3, "--each-step").out)["steps"]
+    steps = json.loads(refsim(*common, "-T", 3, "--all-steps").out)["steps"]
     assert steps == [json.loads(refsim(*common, "-T", T).out)["steps"][0] for T in (1, 2, 3)]
-    text = refsim("errors", "-w", weights, "-T", 3, "--each-step").out.splitlines()
+    text = refsim("errors", "-w", weights, "-T", 3, "--all-steps").out.splitlines()
     assert [line for line in text if line.startswith("T=")] == ["T=1", "T=2", "T=3"]
 
 

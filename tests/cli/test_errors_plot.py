@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from refsim.cli import errors_plot
+from refsim.reports.errors import SHARES, LayerReport
 from tests.cli.conftest import Call
 
 
@@ -19,7 +21,7 @@ from tests.cli.conftest import Call
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were written, in place of their files."""
     figures: list[Figure] = []
-    monkeypatch.setattr("refsim.plots.style.save_figure", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr("refsim.reports.figures.save_figure", lambda figure, path: figures.append(figure))
     return figures
 
 
@@ -48,7 +50,7 @@ def test_stacked_bars_are_the_means_of_the_report(refsim: Call, weights: Path, d
 
 
 def test_one_layer_is_drawn_with_spread_histogram_and_course(refsim: Call, weights: Path, drawn: list[Figure]) -> None:
-    common = ("errors", "-w", weights, "-T", 3, "--layer", 2, "--each-step", "-q", "--json")
+    common = ("errors", "-w", weights, "-T", 3, "--layer", 2, "--all-steps", "-q", "--json")
     steps = [step["layers"][0] for step in json.loads(refsim(*common, "--plot", "x.svg").out)["steps"]]
     spread, histogram, course = drawn[0].axes
     rms = next(line for line in spread.get_lines() if line.get_label() == "RMS")
@@ -60,9 +62,14 @@ def test_one_layer_is_drawn_with_spread_histogram_and_course(refsim: Call, weigh
 
 
 def test_all_layers_over_time_are_one_line_each(refsim: Call, weights: Path, drawn: list[Figure]) -> None:
-    refsim("errors", "-w", weights, "-T", 2, "--limit", 2, "--each-step", "-q", "--plot", "x.png")
+    refsim("errors", "-w", weights, "-T", 2, "--limit", 2, "--all-steps", "-q", "--plot", "x.png")
     course = drawn[0].axes[2]
     assert course.get_legend_handles_labels()[1] == ["if1", "if2", "if3"]
+
+
+def layer_with(**errors: Any) -> LayerReport:
+    """A report of one layer of which only some errors matter."""
+    return LayerReport(number=1, name="a", reads=("b",), theta=(1.0, 1.0), L=4, errors=SimpleNamespace(**errors))
 
 
 def test_parts_are_those_that_can_be_known() -> None:
@@ -70,8 +77,8 @@ def test_parts_are_those_that_can_be_known() -> None:
     with_ann = relu | dict.fromkeys(("propagated", "total"))
     qcfs = dict.fromkeys(("quantization", "propagated", "total", "unevenness"))
     found = [
-        list(errors_plot.parts_of({"against_relu": a, "against_qcfs": b}))
-        for a, b in ((relu, None), (with_ann, None), (with_ann, qcfs))
+        list(layer_with(against_relu=a, against_qcfs=b).parts)
+        for a, b in ((relu, {}), (with_ann, {}), (with_ann, qcfs))
     ]
     assert found == [
         ["clipping", "quantization", "unevenness", "local"],
@@ -81,8 +88,8 @@ def test_parts_are_those_that_can_be_known() -> None:
 
 
 def test_shares_sort_neurons_by_their_k() -> None:
-    layer = {"spike_count": {"k": {"-3": 1, "-2": 1, "-1": 3, "0": 6, "1": 4, "2": 5}}}
-    found = {key: 20 * errors_plot.share_of(layer, key) for key in errors_plot.SHARES}
+    layer = layer_with(k={-3: 1, -2: 1, -1: 3, 0: 6, 1: 4, 2: 5})
+    found = {key: 20 * layer.share(*limits) for key, limits in SHARES.items()}
     assert found == {"-1": 3, "<= -2": 2, "+1": 4, ">= 2": 5}
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from refsim.analysis.energy import BUILT_IN
-from refsim.cli.run import summarize
 from refsim.reference.counts import synaptic_ops
 from refsim.reference.network import simulate
+from refsim.reports.run import SnnRun
 from refsim.runs.recording import read_result
 from tests.cli.conftest import Call
 from tests.simulation.networks import raw_images, small_network
@@ -76,8 +76,10 @@ def test_a_recording_gives_back_every_printed_number(refsim: Call, weights: Path
         "run", "-w", weights, "--neuron", "dual", "-o", out, "--record", "counts,n,v,spikes", "--json", "--limit", 9
     )
     report = json.loads(done.out)
-    again = summarize(small_network().with_kind("dual"), read_result(out), BUILT_IN["qcfs2022"], "dual", "float64")
-    assert json.loads(json.dumps(again)) == report["runs"][0]
+    again = SnnRun(
+        network=small_network().with_kind("dual"), result=read_result(out), model=BUILT_IN["horowitz45"], dtype="exact"
+    )
+    assert json.loads(json.dumps(again.to_json())) == report["runs"][0]
     with h5py.File(out) as file:
         np.testing.assert_array_equal(file["indices"], np.arange(9) * 20 // 9)
         assert file.attrs["weights_sha256"] == report["weights"]["sha256"]
@@ -115,8 +117,8 @@ def test_float_arrays_are_taken_as_input_currents(refsim: Call, weights: Path, t
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--T", "0"], 2, "0 is not in the range x>=1"),
-        (["--neuron", "if", "--theta-neg", "-0.1"], 2, "--theta-neg belongs to dual neurons"),
+        (["--T", "0"], 2, "'0' is not a number of steps"),
+        (["--neuron", "if", "--theta-neg", "-0.1"], 2, "theta_neg belongs to dual neurons"),
         (["--neuron", "dual", "--theta-neg-mode", "relative"], 2, "give both"),
         (["--neuron", "dual", "--theta-neg", "0"], 3, r"theta_neg must lie in [-theta, 0), got 0.0"),
         (["--record", "n"], 2, "--record needs -o FILE.h5"),

@@ -26,7 +26,7 @@ def test_a_good_file_passes_every_check(refsim: Call, weights: Path) -> None:
 
 
 def test_json_says_what_was_compared(refsim: Call, weights: Path) -> None:
-    report = json.loads(refsim("verify", "-w", weights, "--images", 3, "-T", 2, "--json").out)
+    report = json.loads(refsim("verify", "-w", weights, "--limit", 3, "-T", 2, "--json").out)
     assert [(each["neuron"], each["images"], each["T"]) for each in report["specification"]] == [
         ("if", 3, 2),
         ("dual", 3, 2),
@@ -96,7 +96,7 @@ def test_an_engine_that_differs_from_the_specification_is_named(
 def test_verify_needs_no_hypothesis(weights: Path) -> None:
     code = (
         "import sys; sys.modules['hypothesis'] = None; from refsim.cli import main; "
-        f"main(['verify', '-w', {str(weights)!r}, '--images', '1'])"
+        f"main(['verify', '-w', {str(weights)!r}, '--limit', '1'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.count("engine == specification ok")) == (0, 2)

@@ -79,7 +79,7 @@ def run(*outcomes: Outcome) -> tuple[list[int], FakeClient]:
 
 def recipe_of(weights: Path, **changes: Any) -> Job:
     neurons = {layer.name: layer.neuron for layer in small_network(dual=True).spiking}
-    job = Job(machine="dual", spec=spec_of(), weights=str(weights), data=None, neurons=neurons, batch=None)
+    job = Job(name="dual", spec=spec_of(), weights=str(weights), data=None, neurons=neurons, batch=None)
     return replace(job, **changes)
 
 

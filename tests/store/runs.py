@@ -96,15 +96,15 @@ def call(command: list[str], printed: Path, file_size: int | None = None) -> Non
 
 def limit_file_size(size: int) -> None:
     """Let no file grow beyond `size` bytes once the weight file is read: its reader writes to memory, as to a file."""
-    from refsim.cli import study
+    from refsim.runs import run
 
-    run_kept = study.run_kept
+    run_kept = run.run_kept
 
-    def limited(*arguments: Any) -> Any:
+    def limited(*arguments: Any, **options: Any) -> Any:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-        return run_kept(*arguments)
+        return run_kept(*arguments, **options)
 
-    study.run_kept = limited
+    run.run_kept = limited
 
 
 def start(command: list[str], printed: Path, file_size: int | None = None) -> multiprocessing.process.BaseProcess:

@@ -144,7 +144,7 @@ class Cluster:
     def _submit(self, job: Job, task: _Task, workers: list[str] | None = None) -> None:
         # A key of its own for every submission: dask would answer a known key with the result it failed to keep.
         self._submitted += 1
-        key = f"refsim-{job.machine}-{task.indices[0]}-{self._submitted}-{id(self):x}"
+        key = f"refsim-{job.name}-{task.indices[0]}-{self._submitted}-{id(self):x}"
         future = self._client.submit(run_shard, job, task.indices, key=key, pure=False, retries=0, workers=workers)
         task.futures[future] = None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.exceptions import FormatError, RefsimError, UsageError
+from refsim.exceptions import RefsimError, UsageError
 from refsim.formats.images.currents import InputCurrents
 from refsim.model import Neuron
 from refsim.runs.runner import Runner
@@ -32,7 +32,7 @@ class Job:
         By spiking layer, as the options of the run want them.
     """
 
-    machine: str
+    name: str
     spec: Spec
     weights: str
     data: str | None
@@ -42,7 +42,7 @@ class Job:
     @property
     def key(self) -> str:
         """Two recipes of one key make the same machine from the same files."""
-        text = f"{self.machine} {self.batch} {self.weights} {self.data} {self.spec.to_json()}"
+        text = f"{self.name} {self.batch} {self.weights} {self.data} {self.spec.to_json()}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def prepare(self) -> tuple[Runner, InputCurrents]:
@@ -53,7 +53,7 @@ class Job:
         UsageError
             This worker runs another version of refsim, or finds other files.
         """
-        from refsim.formats.images.datasets import open_data
+        from refsim.formats.images.inputs import open_images
         from refsim.formats.weights.hdf5 import load
 
         spec = self.spec
@@ -62,18 +62,10 @@ class Job:
         file = load(self.weights)
         if file.sha256 != spec.weights:
             raise UsageError(f"{self.weights}: sha256 {file.sha256[:12]}..., the run has {spec.weights[:12]}...")
-        network = file.network
-        if self.data is not None:
-            pad_to = network.input.shape[1:] if spec.pad else None
-            data = open_data(self.data, pad_to=pad_to, classes=network.classes)
-            if data.sha256 != spec.data:
-                raise UsageError(f"{self.data}: sha256 {data.sha256[:12]}..., the run has {spec.data[:12]}...")
-            images = InputCurrents(network.input, data.images, data.labels, data.name)
-        elif file.samples is not None:
-            images = InputCurrents(network.input, file.samples.images, file.samples.labels, self.weights)
-        else:
-            raise FormatError(f"{self.weights}: holds no samples")
-        return Runner.compile(self.machine, network.with_neurons(self.neurons), spec), images
+        images = open_images(file, self.data, limit=spec.limit, pad=spec.pad)
+        if images.sha256 != spec.data:
+            raise UsageError(f"{self.data}: sha256 {images.sha256[:12]}..., the run has {spec.data[:12]}...")
+        return Runner.compile(self.name, file.network.with_neurons(self.neurons), spec), images.data
 
 
 _PREPARED: dict[str, tuple[Runner, InputCurrents]] = {}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass
 from types import NoneType
 
 from refsim.exceptions import FormatError, UsageError
+from refsim.formats.images.inputs import Images
 from refsim.formats.untrusted.text import clean, is_clean
+from refsim.formats.weights.parts import WeightFile
+from refsim.runs.settings import Settings
+from refsim.version import __version__
 
 MAX_IMAGES = 100_000_000
 """Of a data set: a list of them takes 800 MB."""
-
-NEURONS = ("if", "dual", "both", "file")
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "engine": (str,), "weights": (str,), "data": (str,), "images": (int,), "limit": (int, NoneType), "pad": (bool,),
@@ -23,7 +24,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Settings):
     """Two runs of one spec give the same bits for the same image.
 
     engine
@@ -32,10 +33,8 @@ class Spec:
         sha256 of the weight file's content and of the data; "" for the samples in the weight file.
     images
         How many images the data set holds; `limit` of them, evenly strided, are used (None: all).
-    neuron
-        "if", "dual", "signed", "both", or "file": as the weight file says.
-    ann
-        Whether the source ANN runs on the same images.
+    pad
+        Whether smaller images are padded with black.
     """
 
     engine: str
@@ -44,14 +43,19 @@ class Spec:
     images: int
     limit: int | None
     pad: bool
-    T: int
-    dtype: str
-    neuron: str
-    theta_neg: float | None
-    theta_neg_mode: str | None
-    v0: float | None
-    skip_zero_weights: bool
-    ann: bool
+
+    @classmethod
+    def of(cls, settings: Settings, file: WeightFile, images: Images) -> Spec:
+        """The spec of a run of this weight file on these images."""
+        return cls(
+            **asdict(settings),
+            engine=__version__,
+            weights=file.sha256,
+            data=images.sha256,
+            images=len(images.data),
+            limit=images.limit,
+            pad=images.pad,
+        )
 
     def to_json(self) -> str:
         """Canonical text: one line, keys in the order of the fields; numbers read back exactly."""
@@ -69,7 +73,7 @@ class Spec:
         try:
             spec = cls(**json.loads(text))
             spec._check()
-        except (TypeError, ValueError, RecursionError):
+        except (TypeError, ValueError, RecursionError, UsageError):
             raise FormatError("its spec is damaged, or of another version of refsim") from None
         return spec
 
@@ -79,10 +83,8 @@ class Spec:
             value = getattr(self, key)
             if type(value) not in kinds or (isinstance(value, str) and not is_clean(value)):
                 raise TypeError(key)
-        if not 1 <= self.images <= MAX_IMAGES or self.T < 1 or (self.limit is not None and self.limit < 1):
+        if not 1 <= self.images <= MAX_IMAGES or (self.limit is not None and self.limit < 1):
             raise ValueError("numbers")
-        if self.neuron not in NEURONS or not all(map(math.isfinite, (self.theta_neg or 0, self.v0 or 0))):
-            raise ValueError("neurons")
 
     def first_difference(self, other: Spec) -> tuple[str, object, object] | None:
         """The first field in which two specs differ, with both values."""

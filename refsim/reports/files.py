@@ -1,0 +1,46 @@
+"""Reports as files: JSON, and CSV for those that have rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from refsim.formats.atomic import write_atomically
+
+
+class Report(Protocol):
+    """Anything that becomes one JSON object."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The object."""
+
+
+class Table(Report, Protocol):
+    """A report whose numbers are rows, too."""
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """Rows with the same keys."""
+
+
+def as_json(report: Report) -> str:
+    """The report as a JSON document."""
+    return json.dumps(report.to_json(), indent=2) + "\n"
+
+
+def as_csv(report: Table) -> str:
+    """The rows of a report as CSV, with a head."""
+    rows = report.rows()
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_rows(output: Path, report: Table) -> None:
+    """Write a report as .csv or .json; the file is complete or not there."""
+    write_atomically(output, (as_csv(report) if output.suffix == ".csv" else as_json(report)).encode())
