@@ -11,9 +11,6 @@ from typing import Any
 import refsim
 from refsim.analysis.statistics import wilson_interval
 from refsim.engine.batches import run_ann, run_snn
-from refsim.formats.images.currents import InputCurrents, strided
-from refsim.formats.images.datasets import check_against, open_data
-from refsim.formats.weights.locate import find_weights
 from refsim.plots.accuracy import Accuracies
 from refsim.plots.style import new_figure, save_figure, styled
 
@@ -46,40 +43,28 @@ NEURONS = {"IF": "if", "dual": "dual"}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Study:
-    """A network, and the images that travel with it."""
+    """A weight file, and the images that it is run on."""
 
-    network: refsim.Network
-    sha256: str
-    images: InputCurrents
-    indices: Any
+    file: refsim.WeightFile
+    images: refsim.Images
     threads: int
-    title: str
-    data: str
 
     @classmethod
     def load(cls, args: argparse.Namespace, weights: str | None = None) -> Study:
         """What the options ask for; of several weight files the one named, or the first."""
-        path = find_weights(weights or (args.weights or [None])[0])
-        file = refsim.load(path)
-        network = file.network
-        if args.data:
-            data = open_data(args.data, pad_to=network.input.shape[1:], classes=network.classes)
-            check_against(data, network)
-            images = InputCurrents(network.input, data.images, data.labels, data.name)
-        elif file.samples is None:
-            raise SystemExit(f"{path.name}: holds no samples; name a data set with --data")
-        else:
-            images = InputCurrents(network.input, file.samples.images, file.samples.labels)
-        indices = strided(len(images), args.limit)
-        return cls(
-            network=network,
-            sha256=file.sha256,
-            images=images,
-            indices=indices,
-            threads=args.threads,
-            data=data.name if args.data else "samples of the file",
-            title=f"{file.network.name}, {len(indices)} images, weights {file.sha256[:12]}",
-        )
+        file = refsim.load(weights or (args.weights or [None])[0])
+        images = refsim.open_images(file, args.data, limit=args.limit, pad=args.data is not None)
+        return cls(file=file, images=images, threads=args.threads)
+
+    @property
+    def network(self) -> refsim.Network:
+        """Of the weight file."""
+        return self.file.network
+
+    @property
+    def title(self) -> str:
+        """Network, images and weights in one line."""
+        return f"{self.network.name}, {len(self.images)} images, weights {self.file.sha256[:12]}"
 
     def neurons(self, change: Any) -> refsim.Network:
         """The network with `change(neuron)` in place of every neuron."""
@@ -91,12 +76,13 @@ class Study:
 
     def run(self, network: refsim.Network, T: int, **more: Any) -> refsim.Result:
         """Simulate all images."""
-        return run_snn(refsim.compile_network(network), self.images, self.indices, T, threads=self.threads, **more)
+        plan = refsim.compile_network(network)
+        return run_snn(plan, self.images.data, self.images.indices, T, threads=self.threads, **more)
 
     def ann(self) -> float:
         """Accuracy of the source ANN on the same images."""
         plan = refsim.compile_network(self.network, fold=False)
-        return run_ann(plan, self.images, self.indices, threads=self.threads) / len(self.indices)
+        return run_ann(plan, self.images.data, self.images.indices, threads=self.threads) / len(self.images)
 
 
 def accuracies(result: refsim.Result, steps: Sequence[int] | None = None) -> Accuracies:

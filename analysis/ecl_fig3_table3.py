@@ -17,10 +17,10 @@ from common import NEURONS, Study, accuracies, new_figure, options, powers_of_tw
 import refsim
 from refsim.analysis.energy import BUILT_IN
 from refsim.analysis.operations import ann_operations, snn_operations
-from refsim.cli.tables import joules
 from refsim.plots.accuracy import plot_accuracy, plot_ann_line, plot_energy_front
 from refsim.plots.rates import plot_by_layer_and_step
 from refsim.plots.style import LOOKS, letter_panels
+from refsim.reports.units import joules
 
 CLAIMED = {2: (2.35, 8.79), 4: (1.19, 6.88), 8: (0.46, 3.17)}
 
@@ -36,7 +36,7 @@ def run(study: Study, network: refsim.Network, T: int) -> tuple[refsim.Result, n
     right: list[np.ndarray] = []
 
     def keep(part: Any, trace: refsim.Trace, _: refsim.Result) -> None:
-        right.append(refsim.predictions(trace.logits) == study.images.labels_of(part))
+        right.append(refsim.predictions(trace.logits) == study.images.data.labels_of(part))
 
     return study.run(network, T, on_batch=keep), np.concatenate(right, axis=1)
 
@@ -74,7 +74,7 @@ def draw(study: Study, networks: Any, results: Any, ann: float, steps: list[int]
     ann_energy = model.ann(ann_operations(study.network))
     spikes = {kind: list(each.populations.values()) for kind, each in results.items()}
     neurons = [np.prod(study.network.shapes[each.name]) for each in study.network.spiking]
-    rates = np.array([each.n_pos / (n * len(study.indices)) for each, n in zip(spikes["if"], neurons)])
+    rates = np.array([each.n_pos / (n * len(study.images)) for each, n in zip(spikes["if"], neurons)])
     with np.errstate(invalid="ignore"):
         negative = np.array([each.n_neg / (each.n_pos + each.n_neg) for each in spikes["dual"]])
     names = [each.name for each in study.network.spiking]

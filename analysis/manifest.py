@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from common import NEURONS, ROOT, Study, options, powers_of_two, table
@@ -21,7 +22,7 @@ MANIFEST = ROOT / "weights" / "MANIFEST.json"
 def entry(study: Study, T: int) -> dict[str, Any]:
     """Accuracies in % and SOPs per image at T = 1, 2, 4, ..."""
     steps = powers_of_two(T)
-    measured: dict[str, Any] = {"images": len(study.indices), "ann": round(100 * study.ann(), 2)}
+    measured: dict[str, Any] = {"images": len(study.images), "ann": round(100 * study.ann(), 2)}
     for kind in NEURONS.values():
         result = study.run(study.with_neuron(kind), T)
         sops = sum(each.unit for each in result.ops.values()).cumsum()
@@ -42,10 +43,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         measured = entry(study, args.T)
         manifest[path.name] = {
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "content_sha256": study.sha256,
+            "content_sha256": study.file.sha256,
             "bytes": path.stat().st_size,
             **made,
-            "test": {"data": study.data, **measured},
+            "test": {"data": Path(study.images.path).name if study.images.path else "samples of the file", **measured},
         }
         for kind in NEURONS.values():
             rows.append([path.name, kind, measured["ann"], *(f"{a:.2f}" for a in measured[kind].values())])

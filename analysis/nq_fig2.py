@@ -26,7 +26,7 @@ def pairs(study: Study, L: int) -> dict[str, np.ndarray]:
     counts = {each.name: np.zeros((L + 1) ** 2, dtype=np.int64) for each in study.network.spiking}
 
     def work(part: np.ndarray) -> dict[str, np.ndarray]:
-        x = study.images.currents(part)
+        x = study.images.data.currents(part)
         trace, exact = refsim.simulate(snn, x, L, ("n",)), refsim.forward(ann, x, record=True)
         found = {}
         for each in study.network.spiking:
@@ -36,7 +36,7 @@ def pairs(study: Study, L: int) -> dict[str, np.ndarray]:
             )
         return found
 
-    for _, found in map_batches(work, study.indices, 8, study.threads):
+    for _, found in map_batches(work, study.images.indices, 8, study.threads):
         for name, each in found.items():
             counts[name] += each
     return {name: each.reshape(L + 1, L + 1) for name, each in counts.items()}

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 ann,
                 *(100 * a for a in accuracies(study.run(study.with_neuron(kind), args.T), steps).accuracy),
             ]
-    print(f"  {len(study.indices)} images; accuracies in %, mean and standard deviation over seeds")
+    print(f"  {len(study.images)} images; accuracies in %, mean and standard deviation over seeds")
     rows: list[list[object]] = [["trained with", "neuron", "seeds", "ANN", *(f"T={t}" for t in steps)]]
     for (method, kind), by_seed in sorted(found.items(), key=lambda each: each[0][::-1]):
         rows.append([method, kind, len(by_seed), *map(spread, zip(*by_seed.values()))])

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = options(__doc__, argv, T=32)
     steps = powers_of_two(args.T)
     studies = sorted((Study.load(args, each) for each in args.weights or [None]), key=lambda s: source_L(s.network))
-    print(f"  {len(studies[0].indices)} images; accuracies in %")
+    print(f"  {len(studies[0].images)} images; accuracies in %")
     by_neuron: dict[str, dict[str, Accuracies]] = {label: {} for label in NEURONS}
     rows: list[list[object]] = [["network", "L", "ANN", "neuron", *(f"T={t}" for t in steps)]]
     for study in studies:

@@ -15,12 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from refsim.cli.options import load_inputs, load_weights
+import refsim
 from refsim.runs.cluster.connection import connected
 from refsim.runs.cluster.worker import Job
+from refsim.runs.settings import Settings
 from refsim.runs.store.directory import About, RunDirectory
 from refsim.runs.store.spec import Spec
-from refsim.version import __version__
 
 
 def main() -> None:
@@ -33,28 +33,19 @@ def main() -> None:
     parser.add_argument("--dtype", default="exact")
     options = parser.parse_args()
 
-    path, file = load_weights(options.weights)
-    inputs = load_inputs(path, file, options.data, options.limit, False)
-    neurons = {layer.name: layer.neuron for layer in file.network.spiking}
-    spec = Spec(
-        engine=__version__,
-        weights=file.sha256,
-        data=inputs.sha256,
-        images=len(inputs.images),
-        limit=options.limit,
-        pad=False,
-        T=options.T,
-        dtype=options.dtype,
-        neuron="file",
-        theta_neg=None,
-        theta_neg_mode=None,
-        v0=None,
-        skip_zero_weights=False,
-        ann=False,
+    file = refsim.load(options.weights)
+    images = refsim.open_images(file, options.data, limit=options.limit)
+    spec = Spec.of(Settings(T=options.T, dtype=options.dtype, ann=False), file, images)
+    weights = str(Path(file.path).absolute())
+    job = Job(
+        name="file",
+        spec=spec,
+        weights=weights,
+        data=None if images.path is None else str(Path(images.path).absolute()),
+        neurons={layer.name: layer.neuron for layer in file.network.spiking},
+        batch=None,
     )
-    data = None if options.data is None else str(Path(options.data).absolute())
-    job = Job(name="file", spec=spec, weights=str(path.absolute()), data=data, neurons=neurons, batch=None)
-    about = About(weights=str(path), weights_path=str(path.absolute()), source=inputs.source)
+    about = About(weights=file.path, weights_path=weights, source=images.description)
     seconds: dict[int, list[float]] = {1: [], 2: []}
     client: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(options.rounds):
@@ -62,15 +53,15 @@ def main() -> None:
             with (
                 connected("local", n) as cluster,
                 tempfile.TemporaryDirectory() as folder,
-                RunDirectory(Path(folder), spec, inputs.indices, about=about) as store,
+                RunDirectory(Path(folder), spec, images.indices, about=about) as store,
             ):
-                cluster.run(job, inputs.indices[: 32 * n], lambda batch: None)
+                cluster.run(job, images.indices[: 32 * n], lambda batch: None)
                 started, used = time.perf_counter(), time.process_time()
-                cluster.run(job, inputs.indices, lambda batch, store=store: store.commit("file", batch))
+                cluster.run(job, images.indices, lambda batch, store=store: store.commit("file", batch))
                 seconds[n].append(time.perf_counter() - started)
                 client[n].append(time.process_time() - used)
     medians = {n: statistics.median(each) for n, each in seconds.items()}
-    facts = {"images": len(inputs.indices), "seconds": seconds, "client_cpu_seconds": client}
+    facts = {"images": len(images), "seconds": seconds, "client_cpu_seconds": client}
     print(json.dumps(facts | {"ratio": medians[1] / medians[2]}))
 
 

@@ -32,11 +32,11 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import refsim
 from benchmarks import micro
 from benchmarks.growth import growth, with_v0
 from benchmarks.processes import memory, start_times
 from benchmarks.turns import Run, by_turns, spread
-from refsim.cli.options import load_inputs, load_weights
 from refsim.engine.batches import run_snn
 from refsim.engine.plan import compile_network
 from refsim.engine.simulator import simulate
@@ -62,13 +62,13 @@ def main() -> None:
     parser.add_argument("--no-torch", action="store_true")
     parser.add_argument("-o", "--output", type=Path, help="write FILE.json and FILE.png, again after every part")
     options = parser.parse_args()
-    path, file = load_weights(options.weights)
-    inputs = load_inputs(path, file, options.data, None, False)
+    file = refsim.load(options.weights)
+    images = refsim.open_images(file, options.data)
     rounds = 3 if options.quick else 9
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
     def currents(n: int) -> Array:
-        return inputs.images.currents(inputs.indices[:n])
+        return images[:n].currents()
 
     def two_contests() -> list[dict[str, Any]]:
         if cores:
@@ -82,7 +82,7 @@ def main() -> None:
     parts: dict[str, Callable[[], Any]] = {
         "start": lambda: start_times(options.weights),
         "memory": lambda: memory(options.weights, options.data),
-        "threads": lambda: threads(file.network, inputs, options.T, options.batch, rounds, len(cores) or 1),
+        "threads": lambda: threads(file.network, images, options.T, options.batch, rounds, len(cores) or 1),
         "limit": lambda: micro.measure(rounds),
         "contest": two_contests,
         "growth": lambda: growth(file.network, currents, options.T, rounds),
@@ -153,18 +153,18 @@ def contest(
     return facts
 
 
-def threads(network: Network, inputs: Any, T: int, batch: int, rounds: int, n_cores: int) -> dict[str, Any]:
+def threads(network: Network, images: refsim.Images, T: int, batch: int, rounds: int, n_cores: int) -> dict[str, Any]:
     """How much faster two threads are by the clock on the wall."""
     if n_cores < 2:
         return {"left out": "one core"}
     plan = compile_network(network, "exact")
-    indices = inputs.indices[: 8 * batch]
+    indices = images.indices[: 8 * batch]
     ratios = []
     for _ in range(rounds + 1):
         seconds = []
         for n in (1, 2):
             started = time.perf_counter()
-            run_snn(plan, inputs.images, indices, T, batch=batch, threads=n)
+            run_snn(plan, images.data, indices, T, batch=batch, threads=n)
             seconds.append(time.perf_counter() - started)
         ratios.append(seconds[0] / seconds[1])
     return {"two against one": float(np.median(ratios[1:])), "least": min(ratios[1:]), "greatest": max(ratios[1:])}

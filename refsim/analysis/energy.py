@@ -22,7 +22,7 @@ SNN_CLASSES = tuple(each.name for each in fields(SnnOperations) if each.name != 
 ANN_CLASSES = tuple(f"ann_{each.name}" for each in fields(AnnOperations))
 """Classes of ANN operations that may have a price, as `AnnOperations` counts them, with "ann_" before the name."""
 
-NO_MEMORY = "memory access, which costs more on most hardware, is not included"
+NO_MEMORY = "memory access is not included, which costs more on most hardware"
 NOT_ROLLS = (
     "the papers quote 12.5 pJ/FLOP next to ROLLS; it cannot be a figure of ROLLS, a mixed-signal spiking chip "
     "that executes no FLOPs"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from refsim.cli.tables import columns, count, dim, emphasize
+from refsim.cli.tables import columns, dim, emphasize
 from refsim.formats.untrusted.text import clean
 from refsim.reports.compare import Comparison, MethodReport
 from refsim.reports.origin import SOP
+from refsim.reports.units import count
 
 Rows = list[list[str]]
 

@@ -6,9 +6,10 @@ from math import isfinite
 
 from refsim.analysis.layer_errors import Summary
 from refsim.cli.quantised_text import render_rounded
-from refsim.cli.tables import columns, dim, emphasize, percent
+from refsim.cli.tables import columns, dim, emphasize
 from refsim.formats.untrusted.text import clean
 from refsim.reports.errors import DEFINITIONS, ErrorReport, LayerReport
+from refsim.reports.units import percent
 
 
 def render(report: ErrorReport, detailed: bool, color: bool) -> list[str]:

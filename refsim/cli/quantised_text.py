@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from refsim.cli.tables import percent
 from refsim.formats.untrusted.text import clean
 from refsim.reports.quantised import RoundedLayer
+from refsim.reports.units import percent
 
 
 def render_rounded(layers: Sequence[RoundedLayer], dtype: str) -> str:

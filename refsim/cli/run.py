@@ -26,8 +26,9 @@ from refsim.cli.options import (
 )
 from refsim.cli.output import check_output, is_directory
 from refsim.cli.progress import bars, note_compilation
-from refsim.cli.tables import percent, use_color
+from refsim.cli.tables import use_color
 from refsim.exceptions import CheckFailedError, UsageError
+from refsim.reports.units import percent
 from refsim.runs.interrupt import Interrupt, interruptible
 from refsim.runs.settings import Effort, Settings
 

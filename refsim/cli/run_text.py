@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from refsim.cli.quantised_text import render_rounded
-from refsim.cli.tables import columns, count, dim, emphasize, joules, percent
+from refsim.cli.tables import columns, dim, emphasize
 from refsim.formats.untrusted.text import clean
 from refsim.reports.origin import SOP
 from refsim.reports.run import Interval, Run, SnnRun
+from refsim.reports.units import count, joules, percent
 
 
 def render(run: Run, steps: Sequence[int], color: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""Small pieces of text output: numbers, aligned columns, colours."""
+"""Small pieces of text output: aligned columns, colours."""
 
 from __future__ import annotations
 
@@ -24,24 +24,6 @@ def columns(rows: Sequence[Sequence[str]], gap: int = 3, indent: int = 2) -> lis
         cells = [cell.rjust(width) for cell, width in zip(row, widths)]
         lines.append(" " * indent + (" " * gap).join(cells).rstrip())
     return lines
-
-
-def count(value: float) -> str:
-    """An integer with thousands separators; a mean of counts is rounded to the nearest."""
-    return f"{round(value):,}"
-
-
-def joules(value: float) -> str:
-    """An energy with three significant digits and a fitting prefix."""
-    for factor, unit in ((1e-3, "mJ"), (1e-6, "uJ"), (1e-9, "nJ")):
-        if value >= factor:
-            return f"{value / factor:.3g} {unit}"
-    return f"{value / 1e-12:.3g} pJ"
-
-
-def percent(value: float) -> str:
-    """A fraction as a percentage with one digit."""
-    return f"{100 * value:.1f} %"
 
 
 def emphasize(text: str, color: bool) -> str:

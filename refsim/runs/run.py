@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,12 @@ from refsim.formats.weights.parts import WeightFile
 from refsim.reports.origin import Origin
 from refsim.reports.quantised import rounded_layers
 from refsim.reports.run import AnnRun, Recorded, Run, SnnRun
-from refsim.runs.recording import Recorder
 from refsim.runs.settings import ANN, Effort, Progress, RunKind, Settings, silent
 from refsim.runs.store.spec import Part
 from refsim.runs.study import Indices, Results, Study, run_in_memory, run_kept
+
+if TYPE_CHECKING:
+    from refsim.runs.recording import Recorder
 
 Array = NDArray[Any]
 
@@ -174,6 +176,8 @@ def perform(
 
 
 def _recorder(study: Study, path: Path, record: Collection[str]) -> Recorder:
+    from refsim.runs.recording import Recorder  # h5py takes a tenth of a second to import
+
     snn = [each for name, each in study.networks.items() if name != ANN]
     if len(snn) > 1:
         raise UsageError("a recording holds one run; choose neurons if or dual")

@@ -8,7 +8,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,14 @@ from refsim.formats.images.inputs import Images
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.parts import WeightFile
 from refsim.model import Network
-from refsim.runs.recording import Recorder
 from refsim.runs.runner import Runner, check_result
 from refsim.runs.settings import ANN, Effort, Progress, Settings, silent
 from refsim.runs.store.directory import About, RunDirectory
 from refsim.runs.store.rows import Batch
 from refsim.runs.store.spec import Part, Spec
+
+if TYPE_CHECKING:
+    from refsim.runs.recording import Recorder
 
 Indices = NDArray[np.int64]
 Results = dict[str, Result]

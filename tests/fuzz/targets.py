@@ -27,11 +27,11 @@ from refsim.importers.architectures import to_network
 from refsim.importers.checkpoint import load_checkpoint
 from refsim.importers.options import ImportOptions
 from refsim.importers.parameters import NeuronChoice
-from refsim.reports.run import summarize
+from refsim.reports.run import SnnRun
 from refsim.runs.runner import check_result
 from refsim.runs.store.directory import RunDirectory
 from refsim.runs.store.merge import Parts
-from refsim.runs.store.rows import Layout
+from refsim.runs.store.rows import Columns
 from tests.formats.campaign import image_files, old_bytes
 from tests.formats.support import in_process, tiny_bytes
 from tests.fuzz import mutators
@@ -102,7 +102,7 @@ def read_run(path: Path) -> None:
         images = strided(parts.spec.images, parts.spec.limit)
         result = parts.result("if", images)
     check_result("if", small_network(), parts.spec.T, result)
-    summarize(small_network(), result, find_energy_model("qcfs2022"), "if", "float64")
+    SnnRun(network=small_network(), result=result, model=find_energy_model("qcfs2022"), dtype="float64").to_json()
 
 
 def read_resumed_run(path: Path) -> None:
@@ -157,7 +157,7 @@ def runs() -> list[bytes]:
     """The database of a finished run, with the layers of `small_network`."""
     network = small_network()
     names = tuple(layer.name for layer in network.spiking)
-    layout = Layout(T=2, populations=names, projections=(("input", names[0]),))
+    layout = Columns(T=2, populations=names, projections=(("input", names[0]),))
     with tempfile.TemporaryDirectory() as folder:
         with RunDirectory(Path(folder), spec_of(), np.arange(8), about=ABOUT) as store:
             for images in ((0, 1, 2, 3, 4), (5, 6, 7)):

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from refsim.cli.options import load_inputs, load_weights
+import refsim
 from refsim.engine.plan import compile_network
 from refsim.engine.simulator import simulate
 
@@ -21,8 +21,8 @@ IMAGES = {1: 64, 4: 32, 16: 8, 64: 2}
 
 def main(weights: str, data: str, least: int) -> int:
     """Compare until `least` spikes have been seen; returns how many differ."""
-    path, file = load_weights(weights)
-    inputs = load_inputs(path, file, data, None, False)
+    file = refsim.load(weights)
+    images = refsim.open_images(file, data)
     plans = {
         kind: [compile_network(file.network.with_kind(kind), mode) for mode in ("exact", "float64")]
         for kind in ("if", "dual")
@@ -31,8 +31,8 @@ def main(weights: str, data: str, least: int) -> int:
     seen, done = 0, 0
     while seen < least:
         for (kind, T), total in totals.items():
-            chosen = inputs.indices[np.arange(done, done + IMAGES[T]) % len(inputs.indices)]
-            x = inputs.images.currents(chosen)
+            chosen = images.indices[np.arange(done, done + IMAGES[T]) % len(images)]
+            x = images.data.currents(chosen)
             actual, expected = (simulate(plan, x, T, record=("spikes",)) for plan in plans[kind])
             wrong, spikes, recomputed = int((actual.logits != expected.logits).sum()), 0, 0
             for name, each in expected.populations.items():
