@@ -128,7 +128,7 @@ def load_inputs(path: Path, file: WeightFile, data: str | None, limit: int | Non
         images=images,
         indices=indices,
         source=f"{len(indices)} images from {opened.name}",
-        sha256=opened.sha256,
+        sha256=opened.digest(indices),
         has_labels=opened.labels is not None,
     )
 

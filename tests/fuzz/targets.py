@@ -84,7 +84,7 @@ def read_data(path: Path) -> None:
     assert images.shape == (len(rows), *data.images.shape)
     assert images.dtype == (np.uint8 if data.is_raw else np.float64)
     assert data.labels is None or (data.labels.dtype == np.int64 and len(data.labels) == len(data))
-    assert len(data.sha256) == 64
+    assert len(data.digest(np.arange(len(data)))) == 64
 
 
 def read_checkpoint(path: Path) -> None:

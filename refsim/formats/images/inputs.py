@@ -33,7 +33,7 @@ class Images:
     description
         What they are, in one phrase, e.g. "500 samples from the file".
     sha256
-        Of the data; "" where the weight file's own digest covers them.
+        Of the images chosen and their labels (`ImageData.digest`); "" where the weight file's own digest covers them.
     path
         Where the data set is; None for samples and arrays.
     pad
@@ -113,7 +113,7 @@ def open_images(
     pad
         Put black around smaller raw images.
     progress
-        Told how many bytes of the data, of how many, have been read for its digest.
+        Told how many of the images, of how many, have been read for their digest.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def open_images(
         data=InputCurrents(network.input, opened.images, opened.labels, opened.name),
         indices=indices,
         description=f"{len(indices)} images from {opened.name}",
-        sha256=opened.sha256,
+        sha256=opened.digest(indices, progress),
         path=None if isinstance(data, tuple | np.ndarray) else os.fspath(data),
         pad=pad,
         limit=limit,

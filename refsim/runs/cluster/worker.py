@@ -66,8 +66,9 @@ class Job:
         if self.data is not None:
             pad_to = network.input.shape[1:] if spec.pad else None
             data = open_data(self.data, pad_to=pad_to, classes=network.classes)
-            if data.sha256 != spec.data:
-                raise UsageError(f"{self.data}: sha256 {data.sha256[:12]}..., the run has {spec.data[:12]}...")
+            digest = data.digest(data.strided(spec.limit))
+            if digest != spec.data:
+                raise UsageError(f"{self.data}: sha256 {digest[:12]}..., the run has {spec.data[:12]}...")
             images = InputCurrents(network.input, data.images, data.labels, data.name)
         elif file.samples is not None:
             images = InputCurrents(network.input, file.samples.images, file.samples.labels, self.weights)
