@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -117,7 +118,11 @@ class ImageData:
 
 
 def open_data(
-    path: str | Path, *, split: str = "test", pad_to: tuple[int, int] | None = None, classes: Sequence[str] = ()
+    path: str | os.PathLike[str],
+    *,
+    split: str = "test",
+    pad_to: tuple[int, int] | None = None,
+    classes: Sequence[str] = (),
 ) -> ImageData:
     """Open a data set; the format is told by its content.
 
