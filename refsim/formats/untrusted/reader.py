@@ -22,9 +22,12 @@ import numpy as np
 
 import refsim
 from refsim.exceptions import FormatError, RefsimError
+from refsim.formats.posix import require_posix
 from refsim.formats.untrusted.content import Array, Content, Node, Value
 from refsim.formats.untrusted.limits import CPU_SECONDS, INDEX_SPACE, MAX_FILE_BYTES, SYSTEM_STATUS
 from refsim.formats.untrusted.text import clean
+
+require_posix()
 
 PATIENCE = 600
 """Seconds after which a child that has used little CPU is given up: it waits for the machine, or for its disk."""
