@@ -35,7 +35,17 @@ def test_a_cached_start_loads_no_compiler(modules):
 
 
 def test_a_run_imports_nothing_it_does_not_need(modules):
-    assert not {"h5py", "matplotlib", "scipy.stats", "hypothesis", "torch", "distributed"} & modules
+    assert (
+        not {"h5py", "matplotlib", "scipy.special", "scipy.sparse", "scipy.stats", "hypothesis", "torch", "distributed"}
+        & modules
+    )
+
+
+def test_importing_refsim_imports_no_package():
+    program = "import sys, refsim; print(*{each.split('.')[0] for each in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert "refsim" in done.stdout.split()
+    assert not {"numpy", "numba", "scipy", "h5py", "click", "matplotlib"} & set(done.stdout.split())
 
 
 @pytest.mark.parametrize("module", ["fcntl", "resource"])
