@@ -28,8 +28,8 @@ class Network:
     Raises
     ------
     NetworkError
-        Something of another type; duplicate, missing or later-defined inputs, shapes that do not fit, a layer that reads what it cannot
-        read, a last layer that is not a linear readout, outputs that nobody reads.
+        A field of another type; duplicate, missing or later-defined inputs, shapes that do not fit, a layer that reads
+        what it cannot read, a last layer that is not a linear readout, outputs that nobody reads.
     """
 
     name: str

@@ -178,9 +178,16 @@ def open_arrays(
     DataError
         Another type or shape; labels that do not fit.
     """
-    source: ImageSource = ArraySource(np.asarray(images), name)
-    known = None if labels is None else _as_labels(np.asarray(labels), f"{name}: labels")
+    source: ImageSource = ArraySource(_as_array(images, name), name)
+    known = None if labels is None else _as_labels(_as_array(labels, f"{name}: labels"), f"{name}: labels")
     return _checked(ImageData(name=name, images=source, labels=known), pad_to, name)
+
+
+def _as_array(values: object, where: str) -> Array:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{where}: not an array of numbers ({clean(str(error))})") from None
 
 
 def check_against(data: ImageData, network: Network) -> None:
@@ -195,7 +202,14 @@ def check_against(data: ImageData, network: Network) -> None:
     got = tuple(data.images.shape[axis] for axis in ((2, 0, 1) if data.is_raw else (0, 1, 2)))
     if got != expected:
         hint = ""
-        if got[0] != expected[0]:
+        if not data.is_raw and (got[2], *got[:2]) == expected:
+            hint = (
+                "; channels come first: numpy.moveaxis(images, 3, 1); and floats are input currents, "
+                "which get no preprocessing, pixels are uint8"
+            )
+        elif data.is_raw and len(data) == expected[1] and got[1:] == (expected[2], expected[0]):
+            hint = "; a single image is images[None]"
+        elif got[0] != expected[0]:
             hint = f"; the network reads {network.input.color} images of {expected[0]} channel(s)"
         elif data.is_raw and got[1] <= expected[1] and got[2] <= expected[2]:
             hint = "; --pad puts black around them"
@@ -317,7 +331,8 @@ def _pick(names: list[str], split: str, where: str) -> tuple[str, str | None]:
 
 def _as_labels(values: Array, where: str) -> Labels:
     if values.dtype.kind not in "iu" or values.shape[:1] != (values.size,):
-        raise DataError(f"{where}: labels must be integers (N,), got {values.dtype} {values.shape}")
+        hint = "; of one-hot labels take .argmax(axis=1)" if values.ndim == 2 and values.shape[1] > 1 else ""
+        raise DataError(f"{where}: labels must be integers (N,), got {values.dtype} {values.shape}{hint}")
     return values.reshape(-1).astype(np.int64)
 
 

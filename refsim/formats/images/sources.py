@@ -57,12 +57,16 @@ def image_kind(dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> tupl
         if len(shape) == 3:
             shape = (*shape, 1)
         if len(shape) != 4 or shape[3] not in (1, 3):
-            raise DataError(f"{where}: uint8 images must be (N, H, W), (N, H, W, 1) or (N, H, W, 3), got {shape}")
+            last = len(shape) == 4 and shape[1] in (1, 3)
+            hint = "; channels come last: numpy.moveaxis(images, 1, 3)" if last else ""
+            raise DataError(f"{where}: uint8 images must be (N, H, W), (N, H, W, 1) or (N, H, W, 3), got {shape}{hint}")
     elif dtype.kind == "f":
         if len(shape) != 4:
-            raise DataError(f"{where}: input currents (float) must be (N, C, H, W), got {shape}")
+            hint = "; a single one is images[None]" if len(shape) == 3 else ""
+            raise DataError(f"{where}: input currents (float) must be (N, C, H, W), got {shape}{hint}")
     else:
-        raise DataError(f"{where}: images must be uint8, or float input currents; got {dtype}")
+        hint = "; pixels from 0 to 255 become uint8 by .astype(numpy.uint8)" if dtype.kind in "iu" else ""
+        raise DataError(f"{where}: images must be uint8, or float input currents; got {dtype}{hint}")
     if 0 in shape:
         raise DataError(f"{where}: holds no images (shape {shape})")
     return (int(shape[1]), int(shape[2]), int(shape[3])), dtype == np.uint8
