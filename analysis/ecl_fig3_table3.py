@@ -8,11 +8,11 @@ the neuron changes. "Only IF", "only dual": images that one of them gets right; 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import comb
 from typing import Any
 
 import numpy as np
 from common import NEURONS, Study, accuracies, new_figure, options, powers_of_two, publish, styled, table
+from scipy.stats import binomtest
 
 import refsim
 from refsim.analysis.energy import BUILT_IN
@@ -27,8 +27,8 @@ CLAIMED = {2: (2.35, 8.79), 4: (1.19, 6.88), 8: (0.46, 3.17)}
 
 def mcnemar(only_one: int, only_other: int) -> float:
     """Two-sided exact probability of a split at least this uneven, if both were equally good."""
-    n, least = only_one + only_other, min(only_one, only_other)
-    return min(1.0, 2 * sum(comb(n, i) for i in range(least + 1)) / 2**n)
+    n = only_one + only_other
+    return float(binomtest(only_one, n).pvalue) if n else 1.0
 
 
 def run(study: Study, network: refsim.Network, T: int) -> tuple[refsim.Result, np.ndarray]:

@@ -41,6 +41,7 @@ _HOMES = {
     "WeightFile": "refsim.formats.weights.parts",
     "compare": "refsim.runs.compare",
     "compile_network": "refsim.engine.plan",
+    "convert": "refsim.runs.convert",
     "forward": "refsim.engine.simulator",
     "layer_errors": "refsim.runs.errors",
     "load": "refsim.formats.weights.locate",
@@ -78,6 +79,7 @@ __all__ = [
     "__version__",
     "compare",
     "compile_network",
+    "convert",
     "forward",
     "layer_errors",
     "load",
@@ -106,6 +108,7 @@ if TYPE_CHECKING:
     from refsim.reports.errors import ErrorReport
     from refsim.reports.run import Run, SnnRun
     from refsim.runs.compare import compare
+    from refsim.runs.convert import convert
     from refsim.runs.errors import layer_errors
     from refsim.runs.merge import merge
     from refsim.runs.recording import read_result

@@ -170,6 +170,30 @@ def test_neuron_changes_between_if_and_dual():
         (lambda: conv(dilation=(1, 0)), r"layer 'conv': dilation must be two integers of at least 1, got \(1, 0\)"),
         (lambda: conv(groups=3), r"layer 'conv': 4 output channels do not divide into 3 groups"),
         (lambda: conv(groups=0), r"layer 'conv': 4 output channels do not divide into 0 groups"),
+        (lambda: conv(groups=1.0), r"layer 'conv': groups must be an integer, got 1\.0"),
+        (lambda: conv(groups=True), r"layer 'conv': groups must be an integer, got True"),
+        (lambda: conv(stride=0), r"layer 'conv': stride must be two integers of at least 1, got 0"),
+        (lambda: conv(stride=2.0), r"layer 'conv': stride must be two integers of at least 1, got 2\.0"),
+        (lambda: conv(stride=True), r"layer 'conv': stride must be two integers of at least 1, got True"),
+        (lambda: conv(stride=(2.0, 2)), r"layer 'conv': stride must be two integers of at least 1, got \(2\.0, 2\)"),
+        (lambda: conv(padding="same"), r"layer 'conv': padding must be two integers of at least 0, got 'same'"),
+        (lambda: conv(padding="11"), r"layer 'conv': padding must be two integers of at least 0, got '11'"),
+        (lambda: conv(dilation=None), r"layer 'conv': dilation must be two integers of at least 1, got None"),
+        (lambda: Flatten(name=3, inputs=("x",)), r"a layer's name must be text, got 3"),
+        (lambda: Flatten(name="f", inputs=3), r"layer 'f': inputs must be the names of layers, got 3"),
+        (lambda: Flatten(name="f", inputs=("x", 3)), r"layer 'f': inputs must be the names of layers, got \('x', 3\)"),
+        (
+            lambda: Linear(name="fc", inputs="x", weight=[["a"]], bias=[0.0]),
+            r"layer 'fc': weight must be numbers, got elements of type <U1",
+        ),
+        (
+            lambda: Linear(name="fc", inputs="x", weight=[[1j]], bias=[0.0]),
+            r"layer 'fc': weight must be numbers, got elements of type complex128",
+        ),
+        (
+            lambda: Linear(name="fc", inputs="x", weight=[[1.0]], bias=["0"]),
+            r"layer 'fc': bias must be numbers, got elements of type <U1",
+        ),
         (
             lambda: AvgPool2d(name="p", inputs=("x",), kernel=(0, 2), stride=(1, 1)),
             r"layer 'p': kernel must be two integers of at least 1, got \(0, 2\)",
@@ -296,6 +320,67 @@ def test_network_refuses(layers, message):
         network(*layers)
 
 
+@pytest.mark.parametrize("two", [2, np.int64(2), (2, 2), [2, 2], np.array([2, 2], np.uint8)])
+def test_one_integer_stands_for_rows_and_columns(two):
+    layer = conv(stride=two, padding=two, dilation=two, groups=np.int32(2))
+    assert (layer.stride, layer.padding, layer.dilation, layer.groups) == ((2, 2), (2, 2), (2, 2), 2)
+    assert {type(n) for n in (*layer.stride, *layer.padding, *layer.dilation, layer.groups)} == {int}
+    layer = AvgPool2d(name="p", inputs="x", kernel=two, stride=two)
+    assert (layer.kernel, layer.stride) == ((2, 2), (2, 2))
+
+
+@pytest.mark.parametrize("one", ["input", ("input",), ["input"]])
+def test_the_only_input_may_be_named_alone(one):
+    for layer in (
+        replace(conv(), inputs=one),
+        replace(linear(), inputs=one),
+        replace(act(), inputs=one),
+        Flatten(name="f", inputs=one),
+        AvgPool2d(name="p", inputs=one, kernel=2, stride=2),
+    ):
+        assert layer.inputs == ("input",)
+
+
+def test_metadata_numbers_become_text():
+    made = network(metadata={"epochs": 30, "lr": 0.1, "seed": np.int64(7), "loss": np.float64(0.25), "who": "me"})
+    assert made.metadata == {"epochs": "30", "lr": "0.1", "seed": "7", "loss": "0.25", "who": "me"}
+    assert {type(value) for value in made.metadata.values()} == {str}
+
+
+def test_layers_and_classes_may_be_any_sequence():
+    made = Network(
+        name="n",
+        input=InputSpec(shape=[2, 5, np.int64(5)], mean=0.5),
+        layers=[conv(), act(), linear()],
+        classes=iter("abc"),
+    )
+    assert made.classes == ("a", "b", "c")
+    assert isinstance(made.layers, tuple)
+    assert made.input.shape == (2, 5, 5)
+    assert made.input.mean.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": 3}, r"a network's name must be text, got 3"),
+        ({"input": (2, 5, 5)}, r"network 'n': input must be an InputSpec, got tuple"),
+        ({"layers": conv()}, r"network 'n': layers must be a sequence of layers, got Conv2d"),
+        ({"layers": ["conv"]}, r"network 'n': layers must be a sequence of layers, got str in it"),
+        ({"classes": "abc"}, r"network 'n': classes must be a sequence of names, got str"),
+        ({"classes": (1, 2, 3)}, r"network 'n': classes must be a sequence of names, got int in it"),
+        ({"metadata": None}, r"network 'n': metadata must be a mapping, got NoneType"),
+        ({"metadata": {"a": None}}, r"network 'n': metadata must be text or numbers by names, got 'a': None"),
+        ({"metadata": {"a": [1]}}, r"network 'n': metadata must be text or numbers by names, got 'a': \[1\]"),
+        ({"metadata": {1: "a"}}, r"network 'n': metadata must be text or numbers by names, got 1: 'a'"),
+    ],
+)
+def test_fields_of_another_type_are_refused(options, message):
+    fields = {"name": "n", "input": InputSpec(shape=(2, 5, 5)), "layers": (conv(), act(), linear())} | options
+    with pytest.raises(NetworkError, match=f"^{message}$"):
+        Network(**fields)
+
+
 def test_network_without_layers_is_refused():
     with pytest.raises(NetworkError, match=r"^network 'empty' has no layers$"):
         Network(name="empty", input=InputSpec(shape=(1, 1, 1)), layers=())
@@ -311,6 +396,9 @@ def test_a_wrong_number_of_class_names_is_refused():
     [
         ({"shape": (5, 5)}, r"input: shape must be \(C, H, W\), got \(5, 5\)"),
         ({"shape": (3, 0, 5)}, r"input: shape must be \(C, H, W\), got \(3, 0, 5\)"),
+        ({"shape": (3.0, 5, 5)}, r"input: shape must be \(C, H, W\), got \(3\.0, 5, 5\)"),
+        ({"shape": 5}, r"input: shape must be \(C, H, W\), got 5"),
+        ({"mean": "0.5"}, r"input: mean must be numbers, got '0\.5'"),
         ({"scale": 0.0}, r"input: scale must be positive and finite, got 0\.0"),
         ({"scale": np.inf}, r"input: scale must be positive and finite, got inf"),
         ({"mean": np.zeros(3)}, r"input: mean must have shape \(2,\), got \(3,\)"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import erf, exp, nan, sqrt
+from math import exp, nan
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,7 @@ def gaussian_shares(values: NDArray[Any], mean: float, std: float) -> NDArray[np
     """
     if std == 0:
         raise ValueError("a Gaussian needs std > 0")
+    from scipy.special import ndtr  # a third of a second, which nobody else needs
+
     half = (values[1] - values[0]) / 2
-    below = np.array([(1 + erf((each - mean) / (std * sqrt(2)))) / 2 for each in [values[0] - half, *(values + half)]])
-    return np.diff(below)
+    return np.diff(ndtr((np.append(values[0] - half, values + half) - mean) / std))

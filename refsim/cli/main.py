@@ -9,6 +9,7 @@ import sys
 import click
 
 from refsim.exceptions import RefsimError
+from refsim.formats.posix import require_posix
 from refsim.version import __version__
 
 COMMANDS = {
@@ -53,6 +54,7 @@ def cli() -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the status of docs and `refsim.exceptions`."""
     try:
+        require_posix()
         cli.main(args=argv, prog_name="refsim", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort:

@@ -66,20 +66,25 @@ def to_network(
             "conv1.0.weight, conv2_x.0.residual_function.0.weight, ..., fc.weight (ResNet); "
             "or conv1.weight, layer1.0.conv1.weight, ..., linear.weight (CIFAR ResNet with ReLU)"
         )
+    if arch != "auto" and arch not in ARCHITECTURES:
+        raise UsageError(f"arch must be auto, {', '.join(ARCHITECTURES)}, got {arch!r}")
     if arch != "auto" and arch not in fitting:
         raise FormatError(f"{where}: the keys do not follow the {arch} layout")
+    layout = fitting[0] if arch == "auto" else arch
+    if options.pool is not None and layout != "vgg":
+        raise UsageError(f"{where}: the pools of a {layout} are known; pool is for a VGG, leave it out")
     trained = any(key.endswith(".thresh") for key in tensors)
     if not trained and options.choice.L is not None:
         raise UsageError(
-            f"{where}: a ReLU network without thresholds (no key ends in .thresh): --calibrate DATA takes them from "
-            "its activations on training images"
+            f"{where}: a ReLU network without thresholds (no key ends in .thresh): --calibrate DATA (in "
+            "Python, calibrate=) takes them from its activations on training images"
         )
     if trained and options.choice.L is None:
         raise UsageError(f"{where}: the thresholds of this network are trained; --calibrate is for ReLU networks")
     for key, value in tensors.items():
         if value.dtype.kind not in "fiu":
             raise FormatError(f"{where}: {shown(key)} holds {value.dtype}, not numbers refsim can compute with")
-    shape, layers, architecture = ARCHITECTURES[fitting[0] if arch == "auto" else arch][1](tensors, where, options)
+    shape, layers, architecture = ARCHITECTURES[layout][1](tensors, where, options)
     try:
         return Network(
             name=name or checkpoint.path.stem,

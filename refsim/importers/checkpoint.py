@@ -83,8 +83,12 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def _open_regular(path: Path) -> BufferedReader:
-    # Without O_NONBLOCK opening a named pipe would wait for ever.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        # Without O_NONBLOCK opening a named pipe would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FormatError(f"{clean(str(path), None)}: cannot be opened: {reason}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise FormatError(f"{clean(str(path), None)}: not a regular file")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isqrt
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.exceptions import FormatError, NetworkError
+from refsim.exceptions import FormatError, NetworkError, UsageError
 from refsim.formats.untrusted.unpickler import shown
+from refsim.importers.options import Pool
 from refsim.importers.parameters import NeuronChoice, as_int8, fold_batch_norm
 from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Layer, Linear, Shape, Spiking
 
@@ -109,6 +110,22 @@ class Graph:
             error.add_note(f"{self.where}:{name}.thresh")
             raise
         return self._add(Spiking, name, (source,), neuron=neuron)
+
+    def pool(self, name: str, source: str, kernel: tuple[int, int], kind: Pool) -> str:
+        """Pooling of one kind, with windows that do not overlap.
+
+        Raises
+        ------
+        UsageError
+            One that is not simulated.
+        """
+        match kind:
+            case "avg":
+                return self.avg_pool(name, source, kernel)
+            case "max-cumulative" | "max-or":
+                raise UsageError(f"{self.where}: max pools are not simulated yet ({kind}); train with average pooling")
+            case _:
+                assert_never(kind)
 
     def avg_pool(self, name: str, source: str, kernel: tuple[int, int]) -> str:
         """Average pooling with windows that do not overlap."""

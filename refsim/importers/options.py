@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+from refsim.exceptions import UsageError
 from refsim.importers.parameters import NeuronChoice
 
 ImageShape = tuple[int, int, int]
+Pool = Literal["avg", "max-cumulative", "max-or"]
+"""How a VGG pools: the mean of a window, or its maximum, found by spikes in one of two ways."""
+
+POOLS: tuple[Pool, ...] = get_args(Pool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +35,12 @@ class ImportOptions:
     dataset
         Its name, for the file.
     pool
-        "avg": the user says that a network without batch normalisation was trained with average pooling.
+        How a network pools whose keys do not show it (VGG).
+
+    Raises
+    ------
+    UsageError
+        No such pool; bn_eps negative or not finite.
     """
 
     choice: NeuronChoice = field(default_factory=NeuronChoice)
@@ -39,4 +50,10 @@ class ImportOptions:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     dataset: str = ""
-    pool: Literal["avg"] | None = None
+    pool: Pool | None = None
+
+    def __post_init__(self) -> None:
+        if self.pool is not None and self.pool not in POOLS:
+            raise UsageError(f"pool must be one of {', '.join(POOLS)}, got {self.pool!r}")
+        if not 0 <= self.bn_eps < math.inf:
+            raise UsageError(f"bn_eps must be finite and not negative, got {self.bn_eps}")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+from refsim.exceptions import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,70 @@ PRESETS: dict[str, Preset] = {
         dataset="fashion-mnist", shape=(1, 28, 28), mean=(0.2860,), std=(0.3530,), classes=FASHION_MNIST_CLASSES
     ),
 }
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of this name.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """mean and std per channel, and the data set that one of the user's words named, if any."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    usual: Preset | None
+
+
+def preprocessing(
+    preset: str | None, mean: str | Sequence[float] | None, std: str | Sequence[float] | None
+) -> Preprocessing:
+    """The preprocessing of a preset, of numbers, or of both: what is given by itself goes before the preset.
+
+    Parameters
+    ----------
+    mean, std
+        Numbers per channel, of pixels in 0..1, or the name of a preset.
+
+    Raises
+    ------
+    UsageError
+        mean or std are missing, no numbers, or name different data sets.
+    """
+    named = [find_preset(given) for given in (mean, std) if isinstance(given, str)]
+    if len({each.dataset for each in named}) > 1:
+        raise UsageError(f"mean and std name different data sets: {', '.join(each.dataset for each in named)}")
+    usual = find_preset(preset) if preset is not None else named[0] if named else None
+    return Preprocessing(mean=_numbers("mean", mean, usual), std=_numbers("std", std, usual), usual=usual)
+
+
+def _numbers(
+    key: Literal["mean", "std"], given: str | Sequence[float] | None, usual: Preset | None
+) -> tuple[float, ...]:
+    source = find_preset(given) if isinstance(given, str) else usual
+    if given is None or isinstance(given, str):
+        if source is None:
+            raise UsageError(
+                f"{key} is missing: preprocessing is not in a checkpoint, and without the right one accuracy is lost "
+                f"in silence; give mean and std, or preset ({', '.join(PRESETS)})"
+            )
+        return source.mean if key == "mean" else source.std
+    try:
+        numbers = tuple(map(float, given))
+    except (TypeError, ValueError):
+        raise UsageError(f"{key} must be numbers, one per channel, or the name of a preset, got {given!r}") from None
+    if not all(map(math.isfinite, numbers)):
+        raise UsageError(f"{key}: the numbers must be finite, got {given!r}")
+    return numbers
 
 
 def describe(name: str) -> str:

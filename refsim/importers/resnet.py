@@ -94,4 +94,7 @@ def image_shape(channels: int, where: str, options: ImportOptions) -> ImageShape
         return options.shape
     if options.usual_shape is not None:
         return (channels, *options.usual_shape[1:])
-    raise UsageError(f"{where}: a network with global pooling takes any image size; give --input-shape {channels},H,W")
+    raise UsageError(
+        f"{where}: a network with global pooling takes any image size; "
+        f"give --input-shape {channels},H,W (in Python, input_shape=)"
+    )

@@ -1,8 +1,9 @@
 """VGG in the layout of the official QCFS code, of any width and depth.
 
-`layer1`, `layer2`, ... are Sequentials of Conv2d, BatchNorm2d (or none), IF, Dropout (or none), repeated, and one
-AvgPool2d(2) at the end; `classifier` is Flatten, Linear, and any number of IF, Dropout, Linear after it. What a
-module is follows from its parameters; modules without parameters show only as gaps in the numbering.
+`layer1`, `layer2`, ... are Sequentials of Conv2d, BatchNorm2d (or none), IF, Dropout (or none), repeated, and one pool
+of 2 x 2 at the end, whose kind the user must say; `classifier` is Flatten, Linear, and any number of IF, Dropout,
+Linear after it. What a module is follows from its parameters; modules without parameters show only as gaps in the
+numbering.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def build_vgg(
     FormatError
         Keys or modules that do not follow the layout.
     UsageError
-        Something the keys do not say: the size of the image, or the pooling of a network without normalisation.
+        Something the keys do not say: the kind of its pools, or the size of the image.
     """
     modules = _modules(tensors, where)
     stages = [f"layer{number}" for number in range(1, len(modules))]
@@ -61,12 +62,11 @@ def build_vgg(
     relu = options.choice.L is None
     units = {stage: _units(stage, modules[stage], where, relu) for stage in stages}
     head = _head(modules["classifier"], where, relu)
-    plain = not any(bn for stage in stages for _, bn, _ in units[stage])
-    if (plain or relu) and options.pool != "avg":
-        kind = "with ReLU" if relu else "without batch normalisation"
+    if options.pool is None:
         raise UsageError(
-            f"{where}: a VGG {kind}; the official code trains it with max pooling, which refsim does not simulate "
-            "and the keys do not show; if yours has average pooling, say so with --pool avg"
+            f"{where}: the keys of a VGG do not show how it pools; say --pool avg (in Python, pool='avg') if it was "
+            "trained with average pooling, as the official QCFS code and `refsim train` do; "
+            "with max pooling, --pool max-cumulative or --pool max-or"
         )
     shape = _image_shape(tensors, where, options, stages, units, head[0][0])
     graph = Graph(tensors, where=where, shape=shape, choice=options.choice, bn_eps=options.bn_eps)
@@ -78,7 +78,7 @@ def build_vgg(
             at = graph.spiking(f"{stage}.{act}", at)
         last = units[stage][-1][2]
         pool = "pool" if dropout is None else str(last + 1 + dropout)
-        at = graph.avg_pool(f"{stage}.{pool}", at, (2, 2))
+        at = graph.pool(f"{stage}.{pool}", at, (2, 2), options.pool)
     at = graph.flatten("classifier.0" if head[0][0] == 1 else "classifier.flatten", at)
     for linear, act_or_none in head:
         at = graph.linear(f"classifier.{linear}", at)
@@ -175,7 +175,10 @@ def _image_shape(
     n = tensors[f"classifier.{first_linear}.weight"].shape[1]
     side = square_side(n // last) if n % last == 0 else None
     if not side:
-        raise UsageError(f"{where}: {n} features of {last} channels are not a square; give --input-shape C,H,W")
+        raise UsageError(
+            f"{where}: {n} features of {last} channels are not a square; "
+            "give --input-shape C,H,W (in Python, input_shape=)"
+        )
     factor = 2 ** len(stages)
     if options.usual_shape is not None and all(size // factor == side for size in options.usual_shape[1:]):
         return (channels, *options.usual_shape[1:])
@@ -183,5 +186,5 @@ def _image_shape(
         return (channels, side * factor, side * factor)
     raise UsageError(
         f"{where}: the image has {side * factor} to {(side + 1) * factor - 1} pixels a side; "
-        f"give --input-shape {channels},H,W"
+        f"give --input-shape {channels},H,W (in Python, input_shape=)"
     )

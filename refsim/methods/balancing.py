@@ -10,7 +10,7 @@ import numpy as np
 from refsim.exceptions import NetworkError
 from refsim.methods.base import Calibration, ConvertedNetwork, Method
 from refsim.methods.fixed import neuron_like
-from refsim.methods.layerwise import Currents, Spikes, Wiring, fire_steps, start
+from refsim.methods.layerwise import Currents, Spikes, fire_steps, learn, start
 from refsim.model import Network, Neuron, Spiking
 
 STEPS = 32
@@ -44,7 +44,7 @@ class Balanced(Method):
             fired = [fire_steps(start(np.zeros(()), u.shape[1], u.shape[2:]), u, theta, self.reset) for u in currents]
             return Spikes(s=np.concatenate([s for _, s in fired], axis=1), theta=theta)
 
-        Wiring(network).run(calibration.currents(), STEPS, balance)
+        learn(network, calibration, STEPS, balance)
         factor = f"{beta:g} x " if beta != 1 else ""
         return ConvertedNetwork(
             network=network.with_neurons(change),

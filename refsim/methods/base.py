@@ -52,7 +52,7 @@ class Calibration:
             yield found
 
     def currents(self) -> Array:
-        """Input currents (N, C, H, W) of all of them."""
+        """Input currents (N, C, H, W) of all of them, in memory; for the methods of `layerwise`, which bounds them."""
         return self.images.currents(self.indices)
 
     @cached_property

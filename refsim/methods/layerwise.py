@@ -20,6 +20,8 @@ from refsim.engine.fanout import unpool
 from refsim.engine.plan import Plan, compile_network
 from refsim.engine.simulator import forward
 from refsim.engine.wiring import Wire, as_chw, wires_of
+from refsim.exceptions import UsageError
+from refsim.methods.base import Calibration
 from refsim.model import (
     INPUT,
     Activation,
@@ -62,6 +64,10 @@ class Currents:
         step = max(1, CHUNK_BYTES // (8 * self.T * prod(shape)))
         for first in range(0, len(self._x), step):
             yield self._wiring.current(self._name, self._sent, self._x, slice(first, first + step), self.T)
+
+
+MOST_HELD = 8 << 30
+"""Bytes of calibration images and of their spikes that are held at once, at most."""
 
 
 Neurons = Callable[[Spiking, Currents], Spikes]
@@ -129,6 +135,19 @@ class Wiring:
             sent = {name: spikes for name, spikes in sent.items() if name in ahead}
         return Pass(logits=logits, sop=sop, residual=residual, readout_sop=readout)
 
+    def held_bytes(self, n_images: int, T: int) -> int:
+        """Most bytes of images and spikes that `run` holds at once."""
+        ahead = [each.port.source for wires in self._wires.values() for each in wires]
+        held: dict[str, int] = {}
+        most = 0
+        for target, wires in self._wires.items():
+            for wire in wires:
+                ahead.remove(wire.port.source)
+            held[target] = T * prod(self.network.shapes[target])
+            most = max(most, sum(held.values()))
+            held = {name: size for name, size in held.items() if name in ahead}
+        return n_images * (8 * prod(self.network.input.shape) + most)
+
     def current(self, name: str, sent: dict[str, Spikes], x: Array, images: slice, T: int) -> Array:
         """The current (T, b, *shape) of a population, its wires added up in their order."""
         total: Array | None = None
@@ -155,6 +174,25 @@ class Wiring:
         T, n, c = spikes.s.shape[:3]
         per_position = np.abs(spikes.s).reshape(T, n, c, *reached.shape).sum(axis=2, dtype=np.int64)
         return np.asarray((per_position * reached).sum(axis=(2, 3)))
+
+
+def learn(network: Network, calibration: Calibration, T: int, neurons: Neurons) -> None:
+    """Go through all populations in order with all calibration images at once.
+
+    Raises
+    ------
+    UsageError
+        They and their spikes take more memory than `MOST_HELD`.
+    """
+    wiring = Wiring(network)
+    n = len(calibration.indices)
+    held = wiring.held_bytes(n, T)
+    if held > MOST_HELD:
+        raise UsageError(
+            f"{n} calibration images and their spikes of T={T} steps take {held / 2**30:.1f} GiB, at most "
+            f"{MOST_HELD / 2**30:g} GiB are held; choose {n * MOST_HELD // held} (--n-calibrate)"
+        )
+    wiring.run(calibration.currents(), T, neurons)
 
 
 _PROBE = "probe"

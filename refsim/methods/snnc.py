@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from refsim.methods.base import Array, Calibration, ConvertedNetwork, Method
 from refsim.methods.bias import with_bias
 from refsim.methods.fixed import neuron_like
-from refsim.methods.layerwise import Currents, Spikes, Wiring, fire_steps, spread, start
+from refsim.methods.layerwise import Currents, Spikes, fire_steps, learn, spread, start
 from refsim.model import Network, Neuron, Spiking
 
 Floats = NDArray[np.float64]
@@ -69,7 +69,7 @@ class Snnc(Method):
             fired = [fire_steps(start(v0, u.shape[1], shape), u - less, theta)[1] for u in currents]
             return Spikes(s=np.concatenate(fired, axis=1), theta=theta)
 
-        Wiring(shifted).run(calibration.currents(), T, correct)
+        learn(shifted, calibration, T, correct)
         return ConvertedNetwork(
             network=with_bias(shifted, corrections).with_neurons(change),
             origin=f"least squared error at each T, {len(calibration.indices)} images",

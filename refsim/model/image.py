@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +15,8 @@ from refsim.model.neuron import Array, Floats
 @dataclass(frozen=True, kw_only=True, eq=False)
 class InputSpec:
     """How a raw image becomes the input current: x = (raw * scale - mean) / std, per channel.
+
+    One mean or std stands for all channels.
 
     Raises
     ------
@@ -29,12 +32,18 @@ class InputSpec:
     dataset: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.shape) != 3 or min(self.shape) < 1:
+        shape = tuple(self.shape) if isinstance(self.shape, Iterable) else ()
+        whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in shape)
+        if len(shape) != 3 or not whole or min(shape) < 1:
             raise NetworkError(f"input: shape must be (C, H, W), got {self.shape}")
+        object.__setattr__(self, "shape", tuple(map(int, shape)))
         if not (np.isfinite(self.scale) and self.scale > 0):
             raise NetworkError(f"input: scale must be positive and finite, got {self.scale}")
         for key in ("mean", "std"):
-            value = np.asarray(getattr(self, key), dtype=np.float64)
+            value = np.asarray(getattr(self, key))
+            if value.dtype.kind not in "iuf":
+                raise NetworkError(f"input: {key} must be numbers, got {getattr(self, key)!r}")
+            value = np.atleast_1d(value.astype(np.float64))
             if value.shape not in ((1,), self.shape[:1]):
                 raise NetworkError(f"input: {key} must have shape {self.shape[:1]}, got {value.shape}")
             value = np.broadcast_to(value, self.shape[:1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
@@ -20,11 +21,22 @@ INPUT = "input"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layer:
-    """One node of the graph: it reads the layers (or the image, "input") named by `inputs`."""
+    """One node of the graph: it reads the layers (or the image, "input") named by `inputs`; one may be named alone.
+
+    Where a layer takes two integers, for rows and columns, one stands for both.
+    """
 
     kind: ClassVar[str]
     name: str
     inputs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise NetworkError(f"a layer's name must be text, got {self.name!r}")
+        inputs = (self.inputs,) if isinstance(self.inputs, str) else self.inputs
+        if not isinstance(inputs, Sequence) or not all(isinstance(each, str) for each in inputs):
+            raise self._error(f"inputs must be the names of layers, got {self.inputs!r}")
+        object.__setattr__(self, "inputs", tuple(inputs))
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         """Shape of this layer's output for one image, given its inputs' shapes."""
@@ -54,15 +66,21 @@ class _Weighted(Layer):
     scale: Floats | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         weight = np.asarray(self.weight)
         object.__setattr__(self, "weight", weight)
+        if weight.dtype.kind not in "iuf":
+            raise self._error(f"weight must be numbers, got elements of type {weight.dtype}")
         if weight.ndim != self._weight_ndim:
             raise self._error(f"weight must have {self._weight_ndim} axes, got shape {weight.shape}")
         for key in ("bias", "scale"):
             value = getattr(self, key)
             if value is None:
                 continue
-            value = np.asarray(value, dtype=np.float64)
+            value = np.asarray(value)
+            if value.dtype.kind not in "iuf":
+                raise self._error(f"{key} must be numbers, got elements of type {value.dtype}")
+            value = value.astype(np.float64, copy=False)
             object.__setattr__(self, key, value)
             if value.shape != weight.shape[:1]:
                 raise self._error(f"{key} must have shape {weight.shape[:1]}, got {value.shape}")
@@ -112,6 +130,9 @@ class Conv2d(_Weighted):
         super().__post_init__()
         for key, least in (("stride", 1), ("padding", 0), ("dilation", 1)):
             _check_pair(self, key, least)
+        if not _is_integer(self.groups):
+            raise self._error(f"groups must be an integer, got {self.groups!r}")
+        object.__setattr__(self, "groups", int(self.groups))
         if self.groups < 1 or self.weight.shape[0] % self.groups:
             raise self._error(f"{self.weight.shape[0]} output channels do not divide into {self.groups} groups")
 
@@ -137,6 +158,7 @@ class AvgPool2d(Layer):
     stride: Pair
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_pair(self, "kernel", 1)
         _check_pair(self, "stride", 1)
 
@@ -205,6 +227,13 @@ READS: dict[str, tuple[str, ...]] = {
 
 def _check_pair(layer: Layer, key: str, least: int) -> None:
     value = getattr(layer, key)
-    if len(value) != 2 or min(value) < least:
-        raise NetworkError(f"layer '{layer.name}': {key} must be two integers of at least {least}, got {value}")
-    object.__setattr__(layer, key, (int(value[0]), int(value[1])))
+    pair = (value, value) if _is_integer(value) else value
+    right = isinstance(pair, Sequence | np.ndarray) and len(pair) == 2 and all(map(_is_integer, pair))
+    if not right or min(pair) < least:
+        raise NetworkError(f"layer '{layer.name}': {key} must be two integers of at least {least}, got {value!r}")
+    object.__setattr__(layer, key, (int(pair[0]), int(pair[1])))
+
+
+def _is_integer(value: object) -> bool:
+    """Whether it is a whole number as people mean one: True and 2.0 are not."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
@@ -20,11 +20,16 @@ from refsim.model.neuron import NEURON_KINDS, Neuron, NeuronKind
 class Network:
     """A converted network: the input, the layers in topological order, the classes.
 
+    Parameters
+    ----------
+    metadata
+        Provenance, by its keys; numbers become text, as the weight file stores it.
+
     Raises
     ------
     NetworkError
-        Duplicate, missing or later-defined inputs, shapes that do not fit, a layer that reads what it cannot
-        read, a last layer that is not a linear readout, outputs that nobody reads.
+        A field of another type; duplicate, missing or later-defined inputs, shapes that do not fit, a layer that reads
+        what it cannot read, a last layer that is not a linear readout, outputs that nobody reads.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Network:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_types()
         if not self.layers:
             raise NetworkError(f"network '{self.name}' has no layers")
         shapes: dict[str, Shape] = {INPUT: self.input.shape}
@@ -57,6 +63,29 @@ class Network:
             kinds[layer.name] = layer.kind
         object.__setattr__(self, "_shapes", shapes)
         self._check_outputs()
+
+    def _check_types(self) -> None:
+        """Turn what people mean into what the fields are, and refuse the rest."""
+        if not isinstance(self.name, str):
+            raise NetworkError(f"a network's name must be text, got {self.name!r}")
+        where = f"network '{self.name}'"
+        if not isinstance(self.input, InputSpec):
+            raise NetworkError(f"{where}: input must be an InputSpec, got {type(self.input).__name__}")
+        for key, kind, what in (("layers", Layer, "layers"), ("classes", str, "names")):
+            value = getattr(self, key)
+            if isinstance(value, str) or not isinstance(value, Iterable):
+                raise NetworkError(f"{where}: {key} must be a sequence of {what}, got {type(value).__name__}")
+            items = tuple(value)
+            strange = [type(each).__name__ for each in items if not isinstance(each, kind)]
+            if strange:
+                raise NetworkError(f"{where}: {key} must be a sequence of {what}, got {strange[0]} in it")
+            object.__setattr__(self, key, items)
+        if not isinstance(self.metadata, Mapping):
+            raise NetworkError(f"{where}: metadata must be a mapping, got {type(self.metadata).__name__}")
+        for key, value in self.metadata.items():
+            if not isinstance(key, str) or not isinstance(value, str | int | float | np.number):
+                raise NetworkError(f"{where}: metadata must be text or numbers by names, got {key!r}: {value!r}")
+        object.__setattr__(self, "metadata", {key: str(value) for key, value in self.metadata.items()})
 
     def _check_outputs(self) -> None:
         last = self.layers[-1]

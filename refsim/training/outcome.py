@@ -108,6 +108,7 @@ def write_weight_file(path: Path, weights: Path, recipe: Recipe, data: Data, sum
             mean=data.mean,
             std=data.std,
             dataset=data.name,
+            pool=None if recipe.arch.startswith("resnet") else "avg",
         ),
         name=path.stem,
         classes=data.classes,

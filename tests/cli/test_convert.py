@@ -1,22 +1,26 @@
 """`refsim convert` on checkpoints written without PyTorch."""
 
+import inspect
+
 import numpy as np
 import pytest
 
+from refsim.analysis.statistics import wilson_interval
 from refsim.cli.convert import convert
 from refsim.cli.main import main
 from refsim.formats.weights.hdf5 import load
 from refsim.importers.presets import PRESETS
 from refsim.reference.network import forward
+from refsim.runs import convert as library
 from tests.importers import pickles, sources
 
 STAGES = [[4, 5], [6], [3, 7]]
 
 
-def run(capsys, *arguments):
-    """Exit code, stdout and stderr of `refsim convert`."""
+def run(capsys, *arguments, pool="avg"):
+    """Exit code, stdout and stderr of `refsim convert`; what is converted here is a VGG, unless `pool` is None."""
     try:
-        main(["convert", *map(str, arguments)])
+        main(["convert", *map(str, arguments), *(["--pool", pool] if pool else [])])
         code = 0
     except SystemExit as stop:
         code = stop.code
@@ -48,10 +52,16 @@ def test_a_checkpoint_becomes_a_weight_file_with_samples(capsys, tmp_path, check
     assert (code, err) == (0, "")
     file = load(out_path)
     assert out == (
-        f"{out_path}: small, VGG, 5 convolutions, input 3x32x32, 6 spiking layers, 2,051 parameters, "
-        f"10 classes, 50 samples\nsha256 {file.sha256}\n"
+        f"{out_path}: small, VGG, 5 convolutions, 6 spiking layers, IF, 2,051 parameters, input 3x32x32, "
+        f"10 classes, 50 samples\nANN {file.network.metadata['ann_accuracy_samples']}\nsha256 {file.sha256}\n"
     )
     network, preset = file.network, PRESETS["cifar10"]
+    logits = forward(network, network.input.normalize(file.samples.images))[network.layers[-1].name]
+    correct = int((logits.argmax(axis=1) == file.samples.labels).sum())
+    low, high = (100 * end for end in wilson_interval(correct, 50))
+    assert network.metadata["ann_accuracy_samples"] == (
+        f"{2 * correct:.1f} % of 50 samples (95 % interval {low:.1f} to {high:.1f} %)"
+    )
     assert network.classes == preset.classes
     np.testing.assert_array_equal(network.input.mean, preset.mean)
     np.testing.assert_array_equal(network.input.std, preset.std)
@@ -66,7 +76,7 @@ def test_a_checkpoint_becomes_a_weight_file_with_samples(capsys, tmp_path, check
 def test_without_L_the_file_says_so_and_the_user_is_warned(capsys, tmp_path, checkpoint):
     code, _, err = run(capsys, checkpoint, "-o", tmp_path / "a.h5", "--preset", "cifar10")
     assert code == 0
-    assert err.startswith("refsim: warning: without --L the file says L=0 (unknown): it simulates, but the ANN itself")
+    assert err.startswith("refsim: warning: without L the file says L=0 (unknown): it simulates, but the ANN itself")
     assert {layer.neuron.activation.L for layer in load(tmp_path / "a.h5").network.spiking} == {0}
 
 
@@ -154,9 +164,9 @@ def test_an_existing_file_is_overwritten_only_when_told(capsys, tmp_path, checkp
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        ([], 2, "--mean is missing: preprocessing is not in a checkpoint"),
-        (["--mean", "0.5"], 2, "--std is missing"),
-        (["--mean", "cifar10", "--std", "cifar100"], 2, "--mean and --std name different data sets: cifar10, cifar100"),
+        ([], 2, "mean is missing: preprocessing is not in a checkpoint"),
+        (["--mean", "0.5"], 2, "std is missing"),
+        (["--mean", "cifar10", "--std", "cifar100"], 2, "mean and std name different data sets: cifar10, cifar100"),
         (["--mean", "mnist"], 2, "'mnist' is neither numbers (m,m,m) nor one of cifar10, cifar10-qcfs"),
         (["--mean", "nan", "--std", "1"], 2, "the numbers must be finite"),
         (["--mean", "0,0", "--std", "1"], 3, "input: mean must have shape (3,), got (2,)"),
@@ -164,7 +174,7 @@ def test_an_existing_file_is_overwritten_only_when_told(capsys, tmp_path, checkp
         (["--mean", "cifar10", "--L", "0"], 2, "0 is not in the range x>=1"),
         (["--mean", "cifar10", "--classes", "a,b"], 3, "2 class names for 10 outputs"),
         (["--mean", "cifar10", "--classes", "missing.txt"], 2, "--classes: no file 'missing.txt'"),
-        (["--mean", "cifar10", "--theta-neg", "-1"], 2, "--theta-neg belongs to --neuron dual"),
+        (["--mean", "cifar10", "--theta-neg", "-1"], 2, "theta_neg belongs to dual neurons; choose neuron dual"),
         (["--mean", "cifar10", "--neuron", "dual", "--theta-neg", "0"], 3, "theta_neg must lie in [-theta, 0)"),
         (["--mean", "cifar10", "--input-shape", "3,32"], 2, "'3,32' is not C,H,W"),
         (["--mean", "cifar10", "--input-shape", "3,64,64"], 3, "weight expects"),
@@ -205,11 +215,11 @@ def test_a_relu_network_is_calibrated_on_training_images(capsys, tmp_path, sampl
     state["linear.weight"], state["linear.bias"] = np.ones((10, 16), np.float32), np.zeros(10, np.float32)
     path = pickles.write_legacy(tmp_path / "relu.th", state)
     options = (path, "-o", tmp_path / "a.h5", "--preset", "cifar10", "--mean", "imagenet", "--std", "imagenet")
-    code, _, err = run(capsys, *options, "--L", 4)
-    assert (code, "--calibrate DATA takes them from its activations" in err) == (2, True)
-    code, _, err = run(capsys, *options, "--L", 4, "--calibrate", samples)
-    assert (code, err) == (2, "refsim: --L belongs to QCFS activations, --calibrate to ReLU\n")
-    code, _, err = run(capsys, *options, "--calibrate", samples, "--n-calibrate", 8, "--method", "max")
+    code, _, err = run(capsys, *options, "--L", 4, pool=None)
+    assert (code, "--calibrate DATA (in Python, calibrate=) takes them from its activations" in err) == (2, True)
+    code, _, err = run(capsys, *options, "--L", 4, "--calibrate", samples, pool=None)
+    assert (code, err) == (2, "refsim: L belongs to QCFS activations, calibrate to ReLU; with both, say which method\n")
+    code, _, err = run(capsys, *options, "--calibrate", samples, "--n-calibrate", 8, "--method", "max", pool=None)
     assert (code, err) == (0, "")
     network = load(tmp_path / "a.h5").network
     assert network.input.mean[0] == 0.485
@@ -236,7 +246,7 @@ def test_a_relu_network_has_the_99_9th_percentile_and_half_a_theta_by_default(ca
     state["linear.weight"], state["linear.bias"] = np.ones((10, 16), np.float32), np.zeros(10, np.float32)
     path = pickles.write_legacy(tmp_path / "relu.th", state)
     options = ("--preset", "cifar10", "--calibrate", samples, "--n-calibrate", 8)
-    code, _, err = run(capsys, path, "-o", tmp_path / "a.h5", *options)
+    code, _, err = run(capsys, path, "-o", tmp_path / "a.h5", *options, pool=None)
     assert (code, err) == (0, "")
     network = load(tmp_path / "a.h5").network
     assert network.metadata["method"] == "opi:99.9"
@@ -245,7 +255,9 @@ def test_a_relu_network_has_the_99_9th_percentile_and_half_a_theta_by_default(ca
     neuron = network.spiking[0].neuron
     np.testing.assert_allclose(neuron.theta, np.percentile(a[a > 0], 99.9), rtol=1e-12)
     assert neuron.v0 == neuron.theta / 2
-    code, _, _ = run(capsys, path, "-o", tmp_path / "b.h5", *options, "--neuron", "dual", "--theta-neg", -0.01)
+    code, _, _ = run(
+        capsys, path, "-o", tmp_path / "b.h5", *options, "--neuron", "dual", "--theta-neg", -0.01, pool=None
+    )
     assert code == 0
     assert {float(layer.neuron.theta_neg) for layer in load(tmp_path / "b.h5").network.spiking} == {-0.01}
 
@@ -291,7 +303,7 @@ def test_thresholds_of_each_neuron_are_stored_as_calibration_finds_them(capsys, 
         (("--method", "snnc+dual"), "method snnc+dual changes biases"),
         (("--method", "max"), "method max takes its parameters from calibration images; name some"),
         (("--method", "theorem3"), "method theorem3 is for networks without bias"),
-        (("--method", "ecl", "--neuron", "dual"), "method ecl has negative thresholds of its own; leave out --neuron"),
+        (("--method", "ecl", "--neuron", "dual"), "method ecl has negative thresholds of its own; leave out neuron"),
         (("--method", "best"), "no method 'best'; there are qcfs"),
     ],
 )
@@ -300,3 +312,57 @@ def test_methods_that_no_file_can_hold_and_others_are_refused(capsys, tmp_path, 
     assert (code, out) == (2, "")
     assert err.startswith(f"refsim: {message}")
     assert not (tmp_path / "a.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("pool", "message"),
+    [
+        (
+            None,
+            "the keys of a VGG do not show how it pools; say --pool avg (in Python, pool='avg') if it",
+        ),
+        ("max-cumulative", "max pools are not simulated yet (max-cumulative); train with average pooling"),
+        ("max-or", "max pools are not simulated yet (max-or); train with average pooling"),
+    ],
+)
+def test_a_vgg_is_not_converted_before_its_pools_are_known(capsys, tmp_path, checkpoint, pool, message):
+    options = (checkpoint, "--L", 4, "--preset", "cifar10", "-o", tmp_path / "a.h5")
+    code, out, err = run(capsys, *options, pool=pool)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"refsim: {checkpoint}: {message}")
+    assert not (tmp_path / "a.h5").exists()
+
+
+def test_an_accuracy_that_the_samples_do_not_have_is_not_written(capsys, tmp_path, checkpoint, samples):
+    options = (checkpoint, "--L", 4, "--preset", "cifar10", "--samples", samples, "--n-samples", 50, "--golden", 0)
+    assert run(capsys, *options, "-o", tmp_path / "a.h5")[0] == 0
+    found = load(tmp_path / "a.h5").network.metadata["ann_accuracy_samples"]
+    measured, high = float(found.split(" ")[0]), float(found.split(" ")[-2])
+    assert run(capsys, *options, "-o", tmp_path / "b.h5", "--expect", measured)[0] == 0
+    assert (tmp_path / "b.h5").read_bytes() == (tmp_path / "a.h5").read_bytes()
+    code, out, err = run(capsys, *options, "-o", tmp_path / "c.h5", "--expect", high + 0.5)
+    assert (code, out) == (4, "")
+    assert err.startswith(
+        f"refsim: {checkpoint}: the ANN gets {found} right, {high + 0.5:g} % was expected; usual causes: the kind of "
+        "pools (pool), mean and std, L, the order of the color channels"
+    )
+    assert not (tmp_path / "c.h5").exists()
+
+
+def test_the_command_writes_what_the_function_returns(capsys, tmp_path, checkpoint, samples):
+    options = ("--L", 4, "--preset", "cifar10", "--samples", samples, "--n-samples", 20, "--neuron", "dual")
+    assert run(capsys, checkpoint, *options, "-o", tmp_path / "a.h5")[0] == 0
+    file = library.convert(checkpoint, L=4, preset="cifar10", samples=samples, n_samples=20, neuron="dual", pool="avg")
+    digest = file.save(tmp_path / "b.h5")
+    assert digest == file.sha256 == load(tmp_path / "b.h5").sha256
+    assert (tmp_path / "b.h5").read_bytes() == (tmp_path / "a.h5").read_bytes()
+    assert [golden.neuron for golden in file.golden] == ["if", "dual"]
+
+
+def test_options_and_arguments_have_the_same_names_and_defaults(checkpoint):
+    options = convert.make_context("convert", [str(checkpoint), "-o", "a.h5"]).params
+    arguments = inspect.signature(library.convert).parameters
+    assert set(options) - set(arguments) == {"output", "force"}
+    assert set(arguments) - set(options) == {"notes"}
+    for name in set(arguments) & set(options) - {"source"}:
+        assert options[name] == arguments[name].default, name

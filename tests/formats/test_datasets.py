@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from refsim.exceptions import DataError, FormatError
+from refsim.formats.images import datasets
 from refsim.formats.images.currents import InputCurrents
-from refsim.formats.images.datasets import check_against, open_data
+from refsim.formats.images.datasets import check_against, open_arrays, open_data
 from refsim.model import Flatten, InputSpec, Linear, Network
 
 N = 30
@@ -220,21 +221,82 @@ def test_small_jpegs_draw_one_warning_and_large_ones_none(tmp_path):
 # -- what the object offers --------------------------------------------------------------------------------
 
 
-def test_sha256_is_what_sha256sum_prints(tmp_path):
-    path = write_cifar10(tmp_path / "test_batch.bin")
-    assert open_data(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    folder = tmp_path / "idx"
-    folder.mkdir()
-    images = write_idx(folder)
-    lines = "".join(
-        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
-        for file in (images, folder / "t10k-labels-idx1-ubyte.gz")
-    )
-    assert open_data(images).sha256 == open_data(folder).sha256 == hashlib.sha256(lines.encode()).hexdigest()
-    classes = write_folder(tmp_path / "classes")
-    before = open_data(classes).sha256
-    next(classes.rglob("*.png")).write_bytes(b"changed")
-    assert open_data(classes).sha256 != before
+ALL = np.arange(N)
+
+
+def test_the_digest_is_that_of_the_header_the_stored_rows_and_the_labels(tmp_path):
+    np.savez(tmp_path / "a.npz", images=COLOR, labels=LABELS.astype(np.uint8))
+    some = np.array([2, 7, 29])
+    for stored, path in (
+        (COLOR[some], tmp_path / "a.npz"),
+        (np.moveaxis(COLOR[some], 3, 1), write_cifar10(tmp_path / "test_batch.bin")),
+    ):
+        axes, shape = ("H, W, C", "(32, 32, 3)") if path.suffix == ".npz" else ("C, H, W", "(3, 32, 32)")
+        header = f"refsim-images 1\nuint8 ({axes}) {shape}, 3 images, labels\n".encode()
+        expected = hashlib.sha256(header + stored.tobytes() + LABELS[some].astype("<i8").tobytes()).hexdigest()
+        assert open_data(path).digest(some) == expected
+
+
+def test_the_digest_of_class_folders_is_that_of_the_files(tmp_path):
+    data = open_data(write_folder(tmp_path))
+    files = [path.read_bytes() for path in sorted(tmp_path.rglob("*.png"))]
+    stored = b"".join(hashlib.sha256(file).digest() for file in files)
+    header = f"refsim-images 1\nfiles (H, W, C) (32, 32, 3), {N} images, labels\n".encode()
+    assert data.digest(ALL) == hashlib.sha256(header + stored + np.sort(LABELS).astype("<i8").tobytes()).hexdigest()
+
+
+def test_the_same_rows_have_one_digest_in_every_format(tmp_path):
+    write_idx(tmp_path)
+    np.savez(tmp_path / "a.npz", x_test=GREY, y_test=LABELS)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("images", data=GREY, chunks=(7, 28, 28, 1), compression="gzip")
+        file["labels"] = LABELS
+    opened = [
+        *map(open_data, (tmp_path, tmp_path / "a.npz", tmp_path / "a.h5")),
+        open_data(tmp_path, pad_to=(32, 32)),
+        open_arrays(GREY, LABELS),
+        open_arrays(GREY[..., 0], LABELS),
+    ]
+    assert len({data.digest(ALL) for data in opened}) == 1
+    write_pickled(tmp_path / "test_batch")
+    write_cifar10(tmp_path / "test.bin")
+    assert open_data(tmp_path / "test_batch").digest(ALL) == open_data(tmp_path / "test.bin").digest(ALL)
+    floats = GREY.transpose(0, 3, 1, 2).astype(">f4")
+    np.savez(tmp_path / "f.npz", x=np.asfortranarray(floats))
+    assert open_data(tmp_path / "f.npz").digest(ALL) == open_arrays(floats.astype("<f4")).digest(ALL)
+
+
+def test_the_digest_tells_apart_what_the_network_would(tmp_path):
+    before = open_arrays(COLOR, LABELS).digest(ALL)
+    changed = COLOR.copy()
+    changed[29, 31, 31, 2] ^= 1
+    others = [
+        open_arrays(changed, LABELS).digest(ALL),
+        open_arrays(COLOR, np.roll(LABELS, 1)).digest(ALL),
+        open_arrays(COLOR).digest(ALL),
+        open_arrays(COLOR, LABELS).digest(ALL[::-1]),
+        open_arrays(COLOR, LABELS).digest(ALL[:-1]),
+        open_arrays(COLOR.reshape(N, 16, 64, 3), LABELS).digest(ALL),
+    ]
+    assert len({before, *others}) == 7
+    assert open_arrays(changed, LABELS).digest(ALL[:29]) == open_arrays(COLOR, LABELS).digest(ALL[:29])
+    classes = write_folder(tmp_path)
+    before = open_data(classes).digest(ALL)
+    sorted(classes.rglob("*.png"))[11].write_bytes(b"changed")
+    assert open_data(classes).digest(ALL) != before
+
+
+def test_the_digest_reads_only_the_images_asked_for_and_says_how_far_it_is(monkeypatch):
+    monkeypatch.setattr(datasets, "DIGEST_BYTES", 4 * 32 * 32 * 3)
+    data = open_arrays(COLOR, LABELS)
+    read, stored = [], data.images.stored
+    monkeypatch.setattr(data.images, "stored", lambda indices: read.append(indices.tolist()) or stored(indices))
+    told = []
+    digest = data.digest(ALL[::3], lambda done, total: told.append((done, total)))
+    assert read == [[0, 3, 6, 9], [12, 15, 18, 21], [24, 27]]
+    assert told == [(4, 10), (8, 10), (10, 10)]
+    monkeypatch.undo()
+    assert data.digest(ALL[::3]) == digest
 
 
 def test_a_limit_strides_evenly_and_is_never_a_prefix(tmp_path):
@@ -473,7 +535,7 @@ def test_damaged_and_odd_images_are_named(tmp_path):
     write_folder(tmp_path)
     data = open_data(tmp_path)
     paths = sorted(tmp_path.rglob("*.png"))
-    index = np.array([data.files.index(paths[5])])
+    index = np.array([5])
     Image.new("RGB", (20, 32)).save(paths[5])
     with pytest.raises(DataError, match=rf"{paths[5].name}: image of 32 x 20, the others are 32 x 32; resize"):
         data.images[index]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from refsim.exceptions import FormatError, NetworkError
+from refsim.exceptions import FormatError, NetworkError, RefsimError
 from refsim.formats.untrusted import reader
 from refsim.formats.weights.hdf5 import Samples, load, reseal, save
 from refsim.formats.weights.writer import CHUNK_BYTES, chunk_shape
@@ -215,12 +217,70 @@ def test_a_reader_process_that_dies_is_one_clear_line(tiny: Path, monkeypatch: p
         ("raise SystemExit(3)", r"tiny\.h5: the reader process failed with status 3"),
         ("pass", r"tiny\.h5: the reader process gave no usable answer"),
         ("import os, sys; os.write(int(sys.argv[2]), b'x' * 99)", "no usable answer"),
-        ("import time; time.sleep(60)", "took more than 1 s"),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            r"killed by SIGKILL; the machine is out of memory, or the file is damaged",
+        ),
     ):
         monkeypatch.setattr(reader, "_BOOT", boot)
-        monkeypatch.setattr(reader, "SECONDS", 1)
         with pytest.raises(FormatError, match=text):
             load(tiny)
+
+
+def test_a_reader_that_computes_for_too_long_is_stopped_by_its_cpu_time(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot = (
+        "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from refsim.formats.untrusted import child, policy;"
+        "child.CPU_SECONDS = 1; policy.walk = lambda *_: all(iter(lambda: 1, 0));"
+        "child.main(int(sys.argv[2]), sys.argv[3])"
+    )
+    monkeypatch.setattr(reader, "_BOOT", boot)
+    with pytest.raises(FormatError, match=r"tiny\.h5: took more than 20 s of CPU time to read; the file is damaged or"):
+        load(tiny)
+
+
+def test_a_reader_that_waits_is_no_sign_of_a_bad_file(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Like a machine on which the child never gets a turn: it cannot start in no time at all.
+    monkeypatch.setattr(reader, "PATIENCE", 0)
+    with pytest.raises(RefsimError, match=r"tiny\.h5: not read after 0 s: the machine or its disk is slow") as caught:
+        load(tiny)
+    assert not isinstance(caught.value, FormatError)
+
+
+@pytest.mark.parametrize("error", [errno.ENOMEM, errno.EIO])
+def test_what_the_system_refuses_is_no_sign_of_a_bad_file(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    boot = (
+        "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from refsim.formats.untrusted import child\n"
+        f"def refused(*_): raise OSError({error}, '')\n"
+        "child.open_shared = refused; child.main(int(sys.argv[2]), sys.argv[3])"
+    )
+    monkeypatch.setattr(reader, "_BOOT", boot)
+    with pytest.raises(RefsimError, match=rf"tiny\.h5: the reader process could not begin: {os.strerror(error)}$"):
+        load(tiny)
+
+
+def load_with_file_sizes_up_to(soft: int, hard: int, path: Path) -> subprocess.CompletedProcess[str]:
+    script = (
+        "import resource, sys; from refsim.exceptions import FormatError, RefsimError;"
+        "from refsim.formats.weights.hdf5 import load;"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({soft}, {hard}))\n"
+        "try: print(load(sys.argv[1]).network.name)\n"
+        "except RefsimError as error: print(isinstance(error, FormatError), error)"
+    )
+    return subprocess.run([sys.executable, "-c", script, path], check=True, capture_output=True, text=True)
+
+
+def test_a_soft_limit_on_file_sizes_is_no_obstacle(tiny: Path) -> None:
+    assert load_with_file_sizes_up_to(4096, resource.RLIM_INFINITY, tiny).stdout == "tiny\n"
+
+
+def test_a_hard_limit_on_file_sizes_is_named(tiny: Path) -> None:
+    assert load_with_file_sizes_up_to(4096, 4096, tiny).stdout == (
+        f"False {tiny}: the reader process may not have a file as large as its answer; raise the limit (ulimit -f)\n"
+    )
 
 
 @pytest.mark.parametrize(

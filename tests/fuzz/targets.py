@@ -25,8 +25,9 @@ from refsim.formats.weights.encode import encode
 from refsim.formats.weights.hdf5 import load
 from refsim.importers.architectures import to_network
 from refsim.importers.checkpoint import load_checkpoint
-from refsim.importers.options import ImportOptions
+from refsim.importers.options import ImportOptions, Pool
 from refsim.importers.parameters import NeuronChoice
+from refsim.importers.vgg import is_vgg
 from refsim.reports.run import SnnRun
 from refsim.runs.runner import check_result
 from refsim.runs.store.directory import RunDirectory
@@ -84,7 +85,7 @@ def read_data(path: Path) -> None:
     assert images.shape == (len(rows), *data.images.shape)
     assert images.dtype == (np.uint8 if data.is_raw else np.float64)
     assert data.labels is None or (data.labels.dtype == np.int64 and len(data.labels) == len(data))
-    assert len(data.sha256) == 64
+    assert len(data.digest(np.arange(len(data)))) == 64
 
 
 def read_checkpoint(path: Path) -> None:
@@ -93,7 +94,8 @@ def read_checkpoint(path: Path) -> None:
     assert all(isinstance(value, np.ndarray) for value in checkpoint.tensors.values())
     trained = any(name.endswith((".thresh", ".up")) for name in checkpoint.tensors)
     choice = NeuronChoice(L=4 if trained else None)
-    to_network(checkpoint, ImportOptions(choice=choice, shape=(3, 2, 2), mean=(0.5,) * 3, std=(1.0,) * 3))
+    pool: Pool | None = "avg" if is_vgg(checkpoint.tensors) else None
+    to_network(checkpoint, ImportOptions(choice=choice, shape=(3, 2, 2), mean=(0.5,) * 3, std=(1.0,) * 3, pool=pool))
 
 
 def read_run(path: Path) -> None:

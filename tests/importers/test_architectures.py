@@ -20,7 +20,8 @@ VGG16 = [[2, 2], [2, 2], [3, 3, 3], [3, 3, 3], [4, 4, 4]]
 
 
 def network_of(state, *, arch="auto", **options):
-    options = {"choice": NeuronChoice(L=L), "usual_shape": (3, 16, 16)} | options
+    is_vgg = any(key.startswith("classifier.") for key in state)
+    options = {"choice": NeuronChoice(L=L), "usual_shape": (3, 16, 16), "pool": "avg" if is_vgg else None} | options
     return to_network(
         Checkpoint(path=Path("x.pth"), tensors=state, sha256="0" * 64), ImportOptions(**options), arch=arch
     )
@@ -42,7 +43,7 @@ def assert_computes(network, expected, x):
 @pytest.mark.parametrize("head", [[5], [9, 8, 5]])
 def test_a_vgg_computes_in_every_layer_what_its_source_computes(bn, head):
     state = sources.random_vgg(rng(), STAGES, side=16, head=head, bn=bn)
-    network = network_of(state, pool="avg")
+    network = network_of(state)
     x = rng(2).normal(size=(3, 3, 16, 16))
     assert_computes(network, sources.evaluate_vgg(sources.Source(state, L), x, STAGES, head), x)
 
@@ -291,11 +292,23 @@ def test_a_gap_where_a_module_without_parameters_could_be_is_refused():
         network_of(moved)
 
 
-def test_a_vgg_without_normalisation_could_have_max_pooling_so_the_user_is_asked():
-    state = sources.random_vgg(rng(), STAGES, side=16, head=[5], bn=False)
-    with pytest.raises(UsageError, match=r"trains it with max pooling, which refsim does not simulate.*--pool avg"):
-        network_of(state)
-    assert network_of(state, pool="avg").by_name["layer1.0"].scale is None
+@pytest.mark.parametrize("bn", [True, False])
+def test_the_keys_of_a_vgg_do_not_show_its_pools_so_the_user_is_asked(bn):
+    state = sources.random_vgg(rng(), STAGES, side=16, head=[5], bn=bn)
+    with pytest.raises(UsageError, match=r"x\.pth: the keys of a VGG do not show how it pools; say --pool avg"):
+        network_of(state, pool=None)
+    assert sum(isinstance(layer, AvgPool2d) for layer in network_of(state, pool="avg").layers) == len(STAGES)
+    for kind in ("max-cumulative", "max-or"):
+        with pytest.raises(UsageError, match=rf"x\.pth: max pools are not simulated yet \({kind}\)"):
+            network_of(state, pool=kind)
+    with pytest.raises(UsageError, match="pool must be one of avg, max-cumulative, max-or, got 'max'"):
+        network_of(state, pool="max")
+
+
+def test_the_pools_of_a_resnet_are_known():
+    state = sources.random_resnet(rng(), [2, 2, 1], [4, 6, 8])
+    with pytest.raises(UsageError, match=r"the pools of a resnet are known; pool is for a VGG, leave it out"):
+        network_of(state, pool="avg")
 
 
 @pytest.mark.parametrize(
@@ -368,9 +381,7 @@ def test_a_network_without_thresholds_and_foreign_keys_say_what_is_expected():
 def test_a_relu_vgg_computes_what_its_source_computes(head):
     state = sources.random_vgg(rng(), STAGES, side=16, head=head)
     state = {key: value for key, value in state.items() if not key.endswith("thresh")}
-    with pytest.raises(UsageError, match="a VGG with ReLU; the official code trains it with max pooling"):
-        network_of(state, choice=NeuronChoice(L=None))
-    network = network_of(state, choice=NeuronChoice(L=None), pool="avg")
+    network = network_of(state, choice=NeuronChoice(L=None))
     x = rng(2).normal(size=(3, 3, 16, 16))
     assert_computes(network, sources.evaluate_vgg(sources.Source(state, None), x, STAGES, head), x)
     assert network.metadata["method"] == "relu"
@@ -414,7 +425,9 @@ def test_a_model_of_pytorch_is_reproduced_in_every_activation(tmp_path, arch):
             module.register_forward_hook(lambda _, __, out, name=name: expected.update({name: out.detach().numpy()}))
     x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     model(x)
-    options = ImportOptions(choice=NeuronChoice(L=L), usual_shape=(3, 32, 32))
+    options = ImportOptions(
+        choice=NeuronChoice(L=L), usual_shape=(3, 32, 32), pool=None if arch.startswith("resnet") else "avg"
+    )
     network = to_network(load_checkpoint(tmp_path / "x.pth"), options)
     assert [layer.name for layer in network.spiking] == [name for name in expected if name in network.by_name][:-1]
     assert_computes(network, expected, x.numpy())

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import refsim.methods.layerwise as layerwise
 from refsim.engine.plan import compile_network
 from refsim.engine.simulator import simulate as simulate_events
-from refsim.methods.layerwise import Currents, Spikes, Wiring, fire_steps, spread, start
+from refsim.exceptions import UsageError
+from refsim.formats.images.currents import InputCurrents
+from refsim.methods.base import Calibration
+from refsim.methods.layerwise import Currents, Spikes, Wiring, fire_steps, learn, spread, start
 from refsim.model import Network, Spiking
 from refsim.reference.network import simulate
 from refsim.testing.strategies import networks_with_inputs
@@ -71,3 +76,28 @@ def test_any_network_with_if_neurons(drawn, T):
         for layer in network.spiking
     }
     assert_same(network.with_neurons(neurons), x, T)
+
+
+def test_what_a_pass_holds_is_known_before_and_bounded(monkeypatch):
+    network = small_network()
+    data = InputCurrents(network.input, raw_images(5), None)
+    calibration = Calibration(network=network, images=data, indices=np.arange(5))
+    T, wiring = 3, Wiring(network)
+    sizes = []
+    run_current = wiring.current
+
+    def current(name, sent, *rest):
+        sizes.append(sum(each.s.nbytes for each in sent.values()) + 5 * T * prod(network.shapes[name]))
+        return run_current(name, sent, *rest)
+
+    def neurons(layer: Spiking, currents: Currents) -> Spikes:
+        return Spikes(s=np.concatenate([np.zeros(u.shape, np.int8) for u in currents], axis=1), theta=np.array(1.0))
+
+    monkeypatch.setattr(wiring, "current", current)
+    wiring.run(calibration.currents(), T, neurons)
+    most = calibration.currents().nbytes + max(sizes)
+    assert wiring.held_bytes(5, T) == most
+    monkeypatch.setattr(layerwise, "MOST_HELD", most - 1)
+    with pytest.raises(UsageError, match=r"^5 calibration images .* of T=3 steps take .* choose 4 \(--n-calibrate\)$"):
+        learn(network, calibration, T, neurons)
+    learn(network, replace(calibration, indices=np.arange(4)), T, neurons)

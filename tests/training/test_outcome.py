@@ -51,7 +51,7 @@ def test_a_converted_network_computes_what_the_source_does_in_float64(arch, tmp_
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     network = to_network(
         load_checkpoint(tmp_path / "weights.pth"),
-        ImportOptions(choice=NeuronChoice(L=4), shape=(1, 16, 16)),
+        ImportOptions(choice=NeuronChoice(L=4), shape=(1, 16, 16), pool=None if arch.startswith("resnet") else "avg"),
     )
     model.double()
     x = torch.randn(3, 1, 16, 16, dtype=torch.float64)
@@ -81,7 +81,8 @@ def test_delta_measured_in_training_is_that_of_the_residual_analysis(tmp_path):
     model = trained_looking("small")
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     network = to_network(
-        load_checkpoint(tmp_path / "weights.pth"), ImportOptions(choice=NeuronChoice(L=4), shape=(1, 16, 16))
+        load_checkpoint(tmp_path / "weights.pth"),
+        ImportOptions(choice=NeuronChoice(L=4), shape=(1, 16, 16), pool="avg"),
     )
     x = torch.randn(11, 1, 16, 16, dtype=torch.float64)
     measured = measure_delta(model.double(), [x[:8], x[8:]], 4)

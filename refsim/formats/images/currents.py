@@ -41,6 +41,10 @@ class InputCurrents:
     def __len__(self) -> int:
         return len(self._images)
 
+    def stored(self, indices: Indices) -> Array:
+        """The images as they are before preprocessing: uint8 (n, H, W, C), or float input currents (n, C, H, W)."""
+        return self._images[indices]
+
     def currents(self, indices: Indices) -> Array:
         """Input currents (n, C, H, W) float64.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from refsim.model import Network
 
 Array = NDArray[Any]
 Labels = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 FORMATS = (
     "CIFAR binary or python batches, IDX(.gz), .npz, .npy, HDF5, or a folder of class folders of PNG or JPEG images"
@@ -30,6 +32,9 @@ FORMATS = (
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm")
 SMALL = 64
 """JPEG images of at most this many pixels a side draw a warning: there compression costs accuracy."""
+
+DIGEST_BYTES = 1 << 20
+"""Pixels that are read at a time for a digest."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,8 +50,6 @@ class ImageData:
     labels : (N,) int64, or None
     classes
         Names of the labels, where the data set has them (class folders).
-    files
-        What was read, for `sha256`.
     warnings
         Lines for the user.
     """
@@ -54,7 +57,6 @@ class ImageData:
     name: str
     images: ImageSource
     labels: Labels | None
-    files: tuple[Path, ...]
     classes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -66,27 +68,35 @@ class ImageData:
         """Whether the images are uint8 and still need the network's preprocessing."""
         return self.images.is_raw
 
-    @cached_property
-    def sha256(self) -> str:
-        """Of the file; of several files, of the lines `<sha256>  <name>` that sha256sum prints for them."""
-        digests = []
-        for path in self.files:
-            with path.open("rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-        if len(digests) == 1:
-            return digests[0]
-        folder = self.files[0].parent if len({path.parent for path in self.files}) == 1 else self.files[0].parent.parent
-        lines = [
-            f"{digest}  {path.relative_to(folder).as_posix()}\n"
-            for digest, path in zip(digests, self.files, strict=True)
-        ]
-        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+    def digest(self, indices: Indices, progress: Callable[[int, int], object] | None = None) -> str:
+        """SHA-256 of these images as they are stored, and of their labels (docs/reliability.md says of which bytes).
 
-    def strided(self, limit: int | None) -> NDArray[np.int64]:
+        It does not depend on the rest of the data set, on padding, or on how many images are read at a time.
+
+        Parameters
+        ----------
+        indices : (n,) int64
+        progress
+            Told after each batch how many images, of how many, have been read.
+        """
+        known = "no labels" if self.labels is None else "labels"
+        digest = hashlib.sha256(f"refsim-images 1\n{self.images.storage}, {len(indices)} images, {known}\n".encode())
+        batch = max(1, DIGEST_BYTES // prod(self.images.shape))
+        for first in range(0, len(indices), batch):
+            part = indices[first : first + batch]
+            for piece in self.images.stored(part):
+                digest.update(piece)
+            if progress is not None:
+                progress(first + len(part), len(indices))
+        if self.labels is not None:
+            digest.update(self.labels[indices].astype("<i8").data)
+        return digest.hexdigest()
+
+    def strided(self, limit: int | None) -> Indices:
         """Numbers of `limit` images spread evenly over all of them; never a prefix, folders are sorted by class."""
         return strided(len(self), limit)
 
-    def balanced(self, n: int) -> NDArray[np.int64]:
+    def balanced(self, n: int) -> Indices:
         """Numbers of n images, equally many of each class and spread evenly over it, in increasing order.
 
         Raises
@@ -108,7 +118,11 @@ class ImageData:
 
 
 def open_data(
-    path: str | Path, *, split: str = "test", pad_to: tuple[int, int] | None = None, classes: Sequence[str] = ()
+    path: str | os.PathLike[str],
+    *,
+    split: str = "test",
+    pad_to: tuple[int, int] | None = None,
+    classes: Sequence[str] = (),
 ) -> ImageData:
     """Open a data set; the format is told by its content.
 
@@ -145,8 +159,7 @@ def _checked(data: ImageData, pad_to: tuple[int, int] | None, where: str) -> Ima
             raise DataError(f"{where}: label {data.labels.min()} is negative")
     if pad_to is None or data.images.shape[:2] == pad_to:
         return data
-    images = PaddedSource(data.images, pad_to, where)
-    return ImageData(**{**vars(data), "images": images})
+    return replace(data, images=PaddedSource(data.images, pad_to, where))
 
 
 def open_arrays(
@@ -165,9 +178,16 @@ def open_arrays(
     DataError
         Another type or shape; labels that do not fit.
     """
-    source: ImageSource = ArraySource(np.asarray(images), name)
-    known = None if labels is None else _as_labels(np.asarray(labels), f"{name}: labels")
-    return _checked(ImageData(name=name, images=source, labels=known, files=()), pad_to, name)
+    source: ImageSource = ArraySource(_as_array(images, name), name)
+    known = None if labels is None else _as_labels(_as_array(labels, f"{name}: labels"), f"{name}: labels")
+    return _checked(ImageData(name=name, images=source, labels=known), pad_to, name)
+
+
+def _as_array(values: object, where: str) -> Array:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{where}: not an array of numbers ({clean(str(error))})") from None
 
 
 def check_against(data: ImageData, network: Network) -> None:
@@ -182,7 +202,14 @@ def check_against(data: ImageData, network: Network) -> None:
     got = tuple(data.images.shape[axis] for axis in ((2, 0, 1) if data.is_raw else (0, 1, 2)))
     if got != expected:
         hint = ""
-        if got[0] != expected[0]:
+        if not data.is_raw and (got[2], *got[:2]) == expected:
+            hint = (
+                "; channels come first: numpy.moveaxis(images, 3, 1); and floats are input currents, "
+                "which get no preprocessing, pixels are uint8"
+            )
+        elif data.is_raw and len(data) == expected[1] and got[1:] == (expected[2], expected[0]):
+            hint = "; a single image is images[None]"
+        elif got[0] != expected[0]:
             hint = f"; the network reads {network.input.color} images of {expected[0]} channel(s)"
         elif data.is_raw and got[1] <= expected[1] and got[2] <= expected[2]:
             hint = "; --pad puts black around them"
@@ -224,8 +251,8 @@ def _open_file(path: Path, split: str) -> ImageData:
     raise DataError(f"{where}: not a data set refsim reads ({FORMATS})")
 
 
-def _data(path: Path, images: ImageSource, labels: Labels | None, *more: Path) -> ImageData:
-    return ImageData(name=clean(path.name), images=images, labels=labels, files=(path, *more))
+def _data(path: Path, images: ImageSource, labels: Labels | None) -> ImageData:
+    return ImageData(name=clean(path.name), images=images, labels=labels)
 
 
 def _cifar(path: Path, batches: list[Path]) -> ImageData:
@@ -239,7 +266,7 @@ def _cifar(path: Path, batches: list[Path]) -> ImageData:
     if not len(pixels):
         raise DataError(f"{clean(str(path), None)}: holds no images")
     source = PlanarSource(pixels, (3, 32, 32))
-    return ImageData(name=clean(path.name), images=source, labels=np.concatenate(labels), files=tuple(batches))
+    return _data(path, source, np.concatenate(labels))
 
 
 def _open_idx(path: Path) -> ImageData:
@@ -247,7 +274,7 @@ def _open_idx(path: Path) -> ImageData:
     beside = idx.labels_beside(path)
     if beside is None:
         return _data(path, source, None)
-    return _data(path, source, whole(idx.read_idx(beside, 1)).astype(np.int64), beside)
+    return _data(path, source, whole(idx.read_idx(beside, 1)).astype(np.int64))
 
 
 def _open_folder(path: Path, split: str, classes: Sequence[str]) -> ImageData:
@@ -282,7 +309,6 @@ def _open_folder(path: Path, split: str, classes: Sequence[str]) -> ImageData:
         name=clean(path.name),
         images=source,
         labels=np.array([label for _, label in files], np.int64),
-        files=tuple(file for file, _ in files),
         classes=tuple(clean(name, None) for name in names),
         warnings=warnings,
     )
@@ -305,7 +331,8 @@ def _pick(names: list[str], split: str, where: str) -> tuple[str, str | None]:
 
 def _as_labels(values: Array, where: str) -> Labels:
     if values.dtype.kind not in "iu" or values.shape[:1] != (values.size,):
-        raise DataError(f"{where}: labels must be integers (N,), got {values.dtype} {values.shape}")
+        hint = "; of one-hot labels take .argmax(axis=1)" if values.ndim == 2 and values.shape[1] > 1 else ""
+        raise DataError(f"{where}: labels must be integers (N,), got {values.dtype} {values.shape}{hint}")
     return values.reshape(-1).astype(np.int64)
 
 

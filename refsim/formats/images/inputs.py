@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.exceptions import UsageError
+from refsim.exceptions import DataError, UsageError
 from refsim.formats.images.currents import InputCurrents, strided
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.parts import WeightFile
+from refsim.model import Network
+
+if TYPE_CHECKING:
+    from refsim.formats.images.datasets import ImageData
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
-Data = str | os.PathLike[str] | Array | tuple[Array, Array] | None
+Data = str | os.PathLike[str] | Array | tuple[Array, Array | None] | None
 """A data set: its path, an array of images, images with labels; None: the samples in the weight file."""
 
 
@@ -33,7 +37,7 @@ class Images:
     description
         What they are, in one phrase, e.g. "500 samples from the file".
     sha256
-        Of the data; "" where the weight file's own digest covers them.
+        Of the images chosen and their labels (`ImageData.digest`); "" where the weight file's own digest covers them.
     path
         Where the data set is; None for samples and arrays.
     pad
@@ -42,6 +46,11 @@ class Images:
         How many were asked for; None: all.
     warnings
         Lines for the user.
+
+    Raises
+    ------
+    DataError
+        None are chosen.
     """
 
     data: InputCurrents
@@ -52,6 +61,10 @@ class Images:
     pad: bool = False
     limit: int | None = None
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not len(self.indices):
+            raise DataError(f"no images are left: {self.description}")
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -113,41 +126,54 @@ def open_images(
     pad
         Put black around smaller raw images.
     progress
-        Told how many bytes of the data, of how many, have been read for its digest.
+        Told how many of the images, of how many, have been read for their digest.
 
     Raises
     ------
     UsageError
-        No data, and the file holds no samples; a limit below 1.
+        No data, and the file holds no samples; a limit below 1; data of another type.
     DataError
         Data that cannot be read, or does not fit the network.
     """
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit must be at least 1, got {limit}")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 1):
+        raise UsageError(f"limit must be a whole number of at least 1, got {limit!r}")
     if data is None:
         return _samples(file, limit)
-    from refsim.formats.images.datasets import check_against, open_arrays, open_data
+    from refsim.formats.images.datasets import check_against
 
     network = file.network
-    pad_to = network.input.shape[1:] if pad else None
-    if isinstance(data, tuple):
-        opened = open_arrays(*data, pad_to=pad_to)
-    elif isinstance(data, np.ndarray):
-        opened = open_arrays(data, pad_to=pad_to)
-    else:
-        opened = open_data(os.fspath(data), pad_to=pad_to, classes=network.classes)
+    path, opened = _opened(data, network, pad)
     check_against(opened, network)
     indices = strided(len(opened), limit)
     return Images(
         data=InputCurrents(network.input, opened.images, opened.labels, opened.name),
         indices=indices,
         description=f"{len(indices)} images from {opened.name}",
-        sha256=opened.sha256,
-        path=None if isinstance(data, tuple | np.ndarray) else os.fspath(data),
+        sha256=opened.digest(indices, progress),
+        path=path,
         pad=pad,
         limit=limit,
         warnings=opened.warnings,
     )
+
+
+def _opened(data: object, network: Network, pad: bool) -> tuple[str | None, ImageData]:
+    """The path of a data set, if it has one, and the data set."""
+    from refsim.formats.images.datasets import open_arrays, open_data
+
+    pad_to = network.input.shape[1:] if pad else None
+    if isinstance(data, str | os.PathLike):
+        path = os.fsdecode(data)
+        return path, open_data(path, pad_to=pad_to, classes=network.classes)
+    if isinstance(data, tuple):
+        if len(data) != 2:
+            raise UsageError(f"a tuple as data must be (images, labels), got {len(data)} parts")
+        return None, open_arrays(*data, pad_to=pad_to)
+    # Whatever says that it is an array: of NumPy, of PyTorch, a dataset of h5py.
+    if not hasattr(data, "__array__"):
+        kind = type(data).__name__
+        raise UsageError(f"data must be a path, an array of images, or (images, labels), got {kind}")
+    return None, open_arrays(np.asarray(data), pad_to=pad_to)
 
 
 def _samples(file: WeightFile, limit: int | None) -> Images:

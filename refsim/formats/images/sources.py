@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,16 +27,22 @@ class ImageSource(Protocol):
         Of one image: (H, W, C) if raw, (C, H, W) if not.
     is_raw
         uint8 images, which still need the network's preprocessing; otherwise float input currents.
+    storage
+        How an image is stored, in one phrase; with `stored` it says what the images are, for a digest.
     """
 
     shape: Shape
     is_raw: bool
+    storage: str
 
     def __len__(self) -> int:
         """Number of images."""
 
     def __getitem__(self, indices: Indices, /) -> Array:
         """The images at `indices`: (n, *shape), uint8 or float64."""
+
+    def stored(self, indices: Indices, /) -> Iterator[bytes | memoryview]:
+        """What is stored of these images, in their order: piece by piece."""
 
 
 def image_kind(dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> tuple[Shape, bool]:
@@ -49,12 +57,16 @@ def image_kind(dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> tupl
         if len(shape) == 3:
             shape = (*shape, 1)
         if len(shape) != 4 or shape[3] not in (1, 3):
-            raise DataError(f"{where}: uint8 images must be (N, H, W), (N, H, W, 1) or (N, H, W, 3), got {shape}")
+            last = len(shape) == 4 and shape[1] in (1, 3)
+            hint = "; channels come last: numpy.moveaxis(images, 1, 3)" if last else ""
+            raise DataError(f"{where}: uint8 images must be (N, H, W), (N, H, W, 1) or (N, H, W, 3), got {shape}{hint}")
     elif dtype.kind == "f":
         if len(shape) != 4:
-            raise DataError(f"{where}: input currents (float) must be (N, C, H, W), got {shape}")
+            hint = "; a single one is images[None]" if len(shape) == 3 else ""
+            raise DataError(f"{where}: input currents (float) must be (N, C, H, W), got {shape}{hint}")
     else:
-        raise DataError(f"{where}: images must be uint8, or float input currents; got {dtype}")
+        hint = "; pixels from 0 to 255 become uint8 by .astype(numpy.uint8)" if dtype.kind in "iu" else ""
+        raise DataError(f"{where}: images must be uint8, or float input currents; got {dtype}{hint}")
     if 0 in shape:
         raise DataError(f"{where}: holds no images (shape {shape})")
     return (int(shape[1]), int(shape[2]), int(shape[3])), dtype == np.uint8
@@ -71,6 +83,7 @@ class ArraySource:
 
     def __init__(self, array: Rows, where: str) -> None:
         self.shape, self.is_raw = image_kind(array.dtype, array.shape, where)
+        self.storage = f"{array.dtype.name} ({'H, W, C' if self.is_raw else 'C, H, W'}) {self.shape}"
         self._array = array
 
     def __len__(self) -> int:
@@ -79,6 +92,10 @@ class ArraySource:
     def __getitem__(self, indices: Indices, /) -> Array:
         images = self._array[indices].reshape(len(indices), *self.shape)
         return images if self.is_raw else images.astype(np.float64)
+
+    def stored(self, indices: Indices, /) -> Iterator[memoryview]:
+        rows = self._array[indices]
+        yield np.ascontiguousarray(rows.astype(rows.dtype.newbyteorder("<"), copy=False)).data
 
 
 class PlanarSource:
@@ -97,13 +114,19 @@ class PlanarSource:
     def __init__(self, rows: Rows, planes: Shape) -> None:
         self._rows, self._planes = rows, planes
         self.shape = (planes[1], planes[2], planes[0])
+        self.storage = f"uint8 (C, H, W) {planes}"
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, indices: Indices, /) -> Array:
-        pixels = self._rows[indices][:, -prod(self._planes) :]
-        return np.ascontiguousarray(np.moveaxis(pixels.reshape(-1, *self._planes), 1, 3))
+        return np.ascontiguousarray(np.moveaxis(self._pixels(indices).reshape(-1, *self._planes), 1, 3))
+
+    def stored(self, indices: Indices, /) -> Iterator[memoryview]:
+        yield np.ascontiguousarray(self._pixels(indices)).data
+
+    def _pixels(self, indices: Indices) -> Array:
+        return self._rows[indices][:, -prod(self._planes) :]
 
 
 class PaddedSource:
@@ -118,6 +141,7 @@ class PaddedSource:
         if height > size[0] or width > size[1]:
             raise DataError(f"{where}: images of {height} x {width} cannot be padded to {size[0]} x {size[1]}")
         self.shape = (*size, channels)
+        self.storage, self.stored = source.storage, source.stored
         self._source = source
         self._top, self._left = (size[0] - height) // 2, (size[1] - width) // 2
 
@@ -143,6 +167,7 @@ class FileSource:
     def __init__(self, paths: list[Path]) -> None:
         self._paths = paths
         self.shape = self._probe(paths[0])
+        self.storage = f"files (H, W, C) {self.shape}"
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -152,6 +177,12 @@ class FileSource:
         for row, index in enumerate(indices):
             images[row] = self._read(self._paths[index])
         return images
+
+    def stored(self, indices: Indices, /) -> Iterator[bytes]:
+        """The SHA-256 of each file, undecoded."""
+        for index in indices:
+            with self._paths[index].open("rb") as file:
+                yield hashlib.file_digest(file, "sha256").digest()
 
     def _probe(self, path: Path) -> Shape:
         with _opened(path) as image:

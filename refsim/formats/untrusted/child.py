@@ -13,6 +13,7 @@ the arrays, at the offsets the index gives. The index is {"error": [path, text]}
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import mmap
 import os
@@ -26,11 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.formats.untrusted import image_layout, policy
-from refsim.formats.untrusted.limits import INDEX_SPACE, MAX_DATA_CHUNKS, MAX_OBJECTS
+from refsim.formats.untrusted.limits import CPU_SECONDS, INDEX_SPACE, MAX_DATA_CHUNKS, MAX_OBJECTS, SYSTEM_STATUS
 from refsim.formats.untrusted.storage import Dataset, Refusal
 
 ALIGNMENT = 64
-CPU_SECONDS = 20
 SPARE_BYTES = 256 << 20
 SLACK = ALIGNMENT * MAX_OBJECTS
 """What the alignment of arrays may cost, and the attribute that resealing may add."""
@@ -38,7 +38,14 @@ SLACK = ALIGNMENT * MAX_OBJECTS
 
 def main(output: int, task: str) -> None:
     """Do the task with the file on standard input and leave the result in the file `output`."""
-    source, memory = open_shared(0, output, task)
+    # The answer is sparse memory as large as any answer can be, but a limit on file sizes counts all of it.
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    try:
+        source, memory = open_shared(0, output, task)
+    except (OSError, MemoryError) as error:
+        # Nothing of the file has been looked at, so this says nothing about it.
+        os._exit(SYSTEM_STATUS + (getattr(error, "errno", None) or errno.ENOMEM))
     # Reading copies nothing but chunks; resealing holds the file twice more.
     give_up_rights(SPARE_BYTES + (2 * len(source) if isinstance(source, bytes) and task != "content" else 0))
     answer(source, memory, task)

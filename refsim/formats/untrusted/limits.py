@@ -6,6 +6,9 @@ MAX_FILE_BYTES = 768 << 20
 MAX_ARRAY_BYTES = 752 << 20
 """What a writer puts into a file of at most that size."""
 
+CPU_SECONDS = 20
+"""What reading a file may take of a processor, however busy the machine is; the largest good file takes a fraction."""
+
 MAX_DEPTH = 4
 MAX_OBJECTS = 10_000
 MAX_NAME_BYTES = 255
@@ -28,3 +31,6 @@ FILTERS = ("shuffle", "gzip", "fletcher32")
 
 MAX_DATA_CHUNKS = 1 << 21
 """Of all datasets of an image file together; ImageNet with a chunk for each image has 1.3 million."""
+
+SYSTEM_STATUS = 100
+"""The child ends with this plus the number of the error if the system refused it memory or the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -21,10 +22,15 @@ import numpy as np
 
 import refsim
 from refsim.exceptions import FormatError, RefsimError
+from refsim.formats.posix import require_posix
 from refsim.formats.untrusted.content import Array, Content, Node, Value
-from refsim.formats.untrusted.limits import INDEX_SPACE, MAX_FILE_BYTES
+from refsim.formats.untrusted.limits import CPU_SECONDS, INDEX_SPACE, MAX_FILE_BYTES, SYSTEM_STATUS
+from refsim.formats.untrusted.text import clean
 
-SECONDS = 25
+require_posix()
+
+PATIENCE = 600
+"""Seconds after which a child that has used little CPU is given up: it waits for the machine, or for its disk."""
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _LOOKS_LIKE = (
@@ -81,9 +87,16 @@ def ask_child(
     ------
     FormatError
         As `read_content`.
+    RefsimError
+        The machine did not let the file be read: too slow, too little memory. The message names the file.
     """
     with _opened(path, what, most) as source, _anonymous_file() as output:
-        run_child(source, output, task)
+        try:
+            run_child(source, output, task)
+        except FormatError:
+            raise
+        except RefsimError as error:
+            raise RefsimError(f"{clean(os.fsdecode(path), None)}: {error}") from None
         return _answer(output, take)
 
 
@@ -182,21 +195,29 @@ def run_child(source: int, output: int, task: str) -> None:
         poller = select.poll()
         poller.register(child.stdout or -1, select.POLLIN)
         try:
-            status = child.wait(1) if poller.poll(SECONDS * 1000) else -signal.SIGXCPU
+            status = child.wait(PATIENCE) if poller.poll(PATIENCE * 1000) else None
         except subprocess.TimeoutExpired:
-            status = -signal.SIGXCPU
+            status = None
         finally:
             child.kill()
+    if status is None:
+        raise RefsimError(f"not read after {PATIENCE} s: the machine or its disk is slow or busy; try again")
     check_status(status)
 
 
 def check_status(status: int) -> None:
     """Say what became of a child that did not end by itself with status 0 (negative: by a signal)."""
     if status == -signal.SIGXCPU:
-        raise FormatError(f"took more than {SECONDS} s to read; the file is damaged or hostile")
+        raise FormatError(f"took more than {CPU_SECONDS} s of CPU time to read; the file is damaged or hostile")
     if status < 0:
         name = signal.Signals(-status).name
-        raise FormatError(f"the reader process was killed by {name}; the file is damaged or hostile")
+        # The kernel ends a process with it when memory runs out.
+        other = "the machine is out of memory, or " if status == -signal.SIGKILL else ""
+        raise FormatError(f"the reader process was killed by {name}; {other}the file is damaged or hostile")
+    if status == SYSTEM_STATUS + errno.EFBIG:
+        raise RefsimError("the reader process may not have a file as large as its answer; raise the limit (ulimit -f)")
+    if status > SYSTEM_STATUS:
+        raise RefsimError(f"the reader process could not begin: {os.strerror(status - SYSTEM_STATUS)}")
     if status > 0:
         raise FormatError(f"the reader process failed with status {status}; the file is damaged or hostile")
 

@@ -38,6 +38,28 @@ def save(path: Path, network: Network, *, samples: Samples | None = None, golden
     return content_sha256(content)
 
 
+def sealed(
+    network: Network,
+    *,
+    samples: Samples | None = None,
+    golden: Sequence[Golden] = (),
+    warnings: Sequence[str] = (),
+) -> WeightFile:
+    """The weight file of these parts, with its digest, as `load` would read it after `save`; no disk is touched.
+
+    Raises
+    ------
+    FormatError, NetworkError
+        As `save`.
+    """
+    with _named(network.name):
+        content = encode(network, samples, tuple(golden))
+        network, samples, stored, _ = schema.decode(content)
+    return WeightFile(
+        network=network, samples=samples, golden=stored, sha256=content_sha256(content), warnings=tuple(warnings)
+    )
+
+
 def load(path: Path) -> WeightFile:
     """Read a weight file that may be damaged or hostile.
 

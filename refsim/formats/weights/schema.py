@@ -226,6 +226,8 @@ def _samples(fields: Fields, network: Network) -> Samples:
     images = fields.array("images", ("u1",))
     if images.ndim != 4 or images.shape[1:] != (h, w, c):
         raise fields.error(f"expected shape (N, {h}, {w}, {c}), got {images.shape}", "images")
+    if not len(images):
+        raise fields.error("holds no images", "images")
     labels = fields.array("labels", ("i8",), shape=images.shape[:1])
     if labels.min() < 0 or labels.max() >= network.n_classes:
         raise fields.error(

@@ -1,0 +1,284 @@
+"""convert: a checkpoint of an ANN becomes a weight file, in memory (`refsim convert` saves it)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from refsim.analysis.statistics import wilson_interval
+from refsim.engine.batches import run_ann
+from refsim.engine.plan import compile_network
+from refsim.exceptions import CheckFailedError, UsageError
+from refsim.formats.images.currents import InputCurrents
+from refsim.formats.untrusted.text import clean
+from refsim.formats.weights.hdf5 import sealed
+from refsim.formats.weights.parts import Samples, WeightFile
+from refsim.importers.architectures import to_network
+from refsim.importers.checkpoint import load_checkpoint
+from refsim.importers.options import ImageShape, ImportOptions, Pool
+from refsim.importers.parameters import NeuronChoice
+from refsim.importers.presets import Preset, find_preset, preprocessing
+from refsim.methods.base import Calibration, Method
+from refsim.methods.choose_images import open_training
+from refsim.methods.registry import find_method
+from refsim.model import DUAL_THETA_NEG, Network
+from refsim.verification.golden import record_goldens
+
+RELU_METHOD = "opi:99.9"
+"""theta = the 99.9th percentile of positive activations, v0 = theta / 2."""
+
+ACCURACY_KEY = "ann_accuracy_samples"
+"""Metadata of the network: how many of its samples the ANN gets right."""
+
+UNKNOWN_L = (
+    "without L the file says L=0 (unknown): it simulates, but the ANN itself and the errors against it cannot be "
+    "computed"
+)
+
+Path = str | os.PathLike[str]
+
+
+def convert(
+    source: Path,
+    *,
+    L: int | None = None,
+    preset: str | None = None,
+    mean: str | Sequence[float] | None = None,
+    std: str | Sequence[float] | None = None,
+    classes: str | Sequence[str] = (),
+    input_shape: ImageShape | None = None,
+    arch: str = "auto",
+    samples: Path | None = None,
+    n_samples: int = 500,
+    golden: int = 10,
+    pad: bool = False,
+    name: str | None = None,
+    neuron: Literal["if", "dual"] = "if",
+    theta_neg: float | None = None,
+    bn_eps: float = 1e-5,
+    pool: Pool | None = None,
+    calibrate: Path | None = None,
+    method: str | None = None,
+    n_calibrate: int = 512,
+    expect: float | None = None,
+    threads: int | None = None,
+    notes: Callable[[str], object] | None = None,
+) -> WeightFile:
+    """Convert a checkpoint of an ANN with QCFS or ReLU activations, without PyTorch; nothing in it is executed.
+
+    `refsim.convert("mine.pth", L=4, preset="cifar10", samples="cifar-10").save("mine.h5")` does what
+    `refsim convert mine.pth --L 4 --preset cifar10 --samples cifar-10 -o mine.h5` does.
+
+    Parameters
+    ----------
+    source
+        A state dict (`.pth`, `.th`, `.safetensors`) in the key layout of the official QCFS code (VGG, ResNet; Bu et
+        al., ICLR 2022) or of `pytorch_resnet_cifar10`.
+    L
+        Quantization steps that the ANN was trained with; they are in no checkpoint. None: unknown, or ReLU
+        (`calibrate`).
+    preset
+        Preprocessing, image size and classes of a data set: a key of `refsim.importers.presets.PRESETS`.
+    mean, std
+        Preprocessing x = (raw / 255 - mean) / std, numbers per channel, or the name of a preset.
+    classes
+        Names of the outputs in their order, or the name of a preset; empty: those of the preset.
+    input_shape : (C, H, W) of an image, where the weights leave it open
+    arch
+        Layout of the keys: "vgg", "resnet", "resnet-cifar", or "auto".
+    samples, n_samples, pad
+        Data set of which so many test images are embedded, equally many of each class; `pad` puts black around smaller
+        ones.
+    golden
+        Simulate so many of the samples, with IF and with dual-threshold neurons, T = 4, and store the results for
+        `refsim verify`.
+    name
+        Of the network; the file's by default.
+    neuron, theta_neg
+        Neurons that the file asks for; the negative threshold of dual ones, in units of the membrane potential.
+    bn_eps
+        eps of every batch normalisation; it is in no checkpoint.
+    pool
+        How a VGG pools: its keys do not show it.
+    calibrate, n_calibrate
+        Data set of which so many training images, evenly strided, give the thresholds of ReLU networks and of
+        methods that learn from activations.
+    method
+        Conversion method (`refsim.methods`); None: that of QCFS, or for ReLU networks "opi:99.9".
+    expect
+        Accuracy in percent that the ANN was measured to have, e.g. in PyTorch: it must lie in the 95 % Wilson interval
+        of the accuracy on the samples.
+    threads
+        None: all cores that this process may use.
+    notes
+        Called with each line for the user; `WeightFile.warnings` holds them too.
+
+    Returns
+    -------
+    The weight file, not yet on a disk. Its metadata says how many of the samples the ANN gets right
+    ("ann_accuracy_samples"), if there are samples and L is known or the activations are ReLU.
+
+    Raises
+    ------
+    UsageError
+        Something that only the user knows is missing or contradicts itself, e.g. mean and std, or pool of a VGG.
+    FormatError
+        The checkpoint is damaged, holds more than tensors and plain data, or follows no layout refsim knows.
+    NetworkError
+        Parameters that do not fit together.
+    DataError
+        Samples or calibration images that cannot be read or do not fit.
+    CheckFailedError
+        The ANN does not have the accuracy expected.
+    """
+    _check_whole(1, L=L, n_samples=n_samples, n_calibrate=n_calibrate, threads=threads)
+    _check_whole(0, golden=golden)
+    calibrated = calibrate is not None
+    if calibrated and L is not None and method is None:
+        raise UsageError("L belongs to QCFS activations, calibrate to ReLU; with both, say which method")
+    _check_expected(expect, samples, L is not None or calibrated)
+    found = preprocessing(preset, mean, std)
+    choice = _neurons(L, calibrated, neuron, theta_neg)
+    maker = _find_method(method, calibrated)
+    options = ImportOptions(
+        choice=choice,
+        bn_eps=bn_eps,
+        shape=input_shape,
+        usual_shape=found.usual.shape if found.usual else None,
+        mean=found.mean,
+        std=found.std,
+        dataset=found.usual.dataset if found.usual else "",
+        pool=pool,
+    )
+    warnings: list[str] = []
+
+    def warn(text: str) -> None:
+        warnings.append(text)
+        if notes is not None:
+            notes(text)
+
+    n_threads = _n_threads(threads)
+    names = _class_names(classes, found.usual)
+    network = to_network(load_checkpoint(source), options, arch=arch, name=name, classes=names)
+    if maker is not None:
+        images = None if calibrate is None else open_training(os.fspath(calibrate), network, pad, n_calibrate)
+        calibration = None
+        if images is not None:
+            calibration = Calibration(network=network, images=images.data, indices=images.indices, threads=n_threads)
+        network = _with_method(network, maker, choice, calibration)
+    embedded = None if samples is None else _embedded(samples, n_samples, pad, network, warn)
+    if L is None and not calibrated:
+        warn(UNKNOWN_L)
+    elif embedded is not None:
+        network = _with_accuracy(network, embedded, expect, n_threads, clean(os.fspath(source), None))
+    goldens = [] if embedded is None or golden == 0 else record_goldens(network, embedded, golden)
+    return sealed(network, samples=embedded, golden=goldens, warnings=warnings)
+
+
+def _check_whole(least: int, **numbers: int | None) -> None:
+    for key, value in numbers.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least):
+            raise UsageError(f"{key} must be a whole number of at least {least}, got {value!r}")
+
+
+def _check_expected(expect: float | None, samples: Path | None, has_ann: bool) -> None:
+    if expect is None:
+        return
+    if not 0 <= expect <= 100:
+        raise UsageError(f"expect must be a percentage from 0 to 100, got {expect}")
+    if samples is None:
+        raise UsageError("expect is compared with the ANN's accuracy on the samples; name some (samples)")
+    if not has_ann:
+        raise UsageError("expect is compared with the ANN's accuracy, which cannot be computed without L")
+
+
+def _neurons(L: int | None, calibrated: bool, neuron: Literal["if", "dual"], theta_neg: float | None) -> NeuronChoice:
+    """What replaces the activations."""
+    if neuron not in ("if", "dual"):
+        raise UsageError(f"neuron must be if or dual, got {neuron!r}")
+    if theta_neg is not None and neuron == "if":
+        raise UsageError("theta_neg belongs to dual neurons; choose neuron dual")
+    relu = calibrated and L is None
+    threshold = DUAL_THETA_NEG if theta_neg is None else theta_neg
+    return NeuronChoice(L=None if relu else L or 0, kind=neuron, theta_neg=threshold)
+
+
+def _find_method(name: str | None, calibrated: bool) -> Method | None:
+    """The method asked for, or that of ReLU networks; None leaves the neurons as the importer makes them."""
+    if name is None:
+        return find_method(RELU_METHOD) if calibrated else None
+    method = find_method(name)
+    if method.per_image:
+        raise UsageError(f"method {name} finds its parameters anew for every image, so no file can hold them")
+    if method.changes_bias:
+        raise UsageError(
+            f"method {name} changes biases, and for one T only; a file of it would not hold the ANN any more "
+            f"(`refsim compare` runs it)"
+        )
+    return method
+
+
+def _class_names(classes: str | Sequence[str], usual: Preset | None) -> tuple[str, ...]:
+    """Names from a preset or a list; by default the preset's."""
+    if isinstance(classes, str):
+        return find_preset(classes).classes
+    return tuple(map(str, classes)) or (usual.classes if usual else ())
+
+
+def _with_method(network: Network, method: Method, choice: NeuronChoice, calibration: Calibration | None) -> Network:
+    """The network with the neurons that a method makes."""
+    if choice.kind == "dual" and method.signed:
+        raise UsageError(f"method {method.name} has negative thresholds of its own; leave out neuron")
+    method.check(network)
+    converted = method.calibrate(network, calibration)
+    network = converted.network
+    if choice.kind == "dual":
+        network = network.with_kind("dual", theta_neg=choice.theta_neg)
+    metadata = {**network.metadata, "method": method.name, "thresholds": converted.origin}
+    return replace(network, metadata=metadata)
+
+
+def _embedded(path: Path, n: int, pad: bool, network: Network, warn: Callable[[str], None]) -> Samples:
+    """n raw images of a data set with their labels."""
+    from refsim.formats.images.datasets import check_against, open_data
+
+    data = open_data(path, pad_to=network.input.shape[1:] if pad else None, classes=network.classes)
+    for line in data.warnings:
+        warn(line)
+    check_against(data, network)
+    if not data.is_raw or data.labels is None:
+        raise UsageError(f"{clean(os.fspath(path), None)}: samples must be uint8 images with labels")
+    rows = data.balanced(n)
+    return Samples(images=data.images[rows], labels=data.labels[rows])
+
+
+def _with_accuracy(network: Network, samples: Samples, expect: float | None, threads: int, where: str) -> Network:
+    """The network with a note of how many of the samples its ANN gets right.
+
+    Raises
+    ------
+    CheckFailedError
+        That is not compatible with what was expected.
+    """
+    n = len(samples.labels)
+    images = InputCurrents(network.input, samples.images, samples.labels, network.name)
+    correct = run_ann(compile_network(network, fold=False), images, np.arange(n), threads=threads)
+    low, high = wilson_interval(correct, n)
+    found = f"{100 * correct / n:.1f} % of {n} samples (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+    if expect is not None and not low <= expect / 100 <= high:
+        raise CheckFailedError(
+            f"{where}: the ANN gets {found} right, {expect:g} % was expected; usual causes: the kind of pools (pool), "
+            "mean and std, L, the order of the color channels, images that were resized or compressed"
+        )
+    return replace(network, metadata={**network.metadata, ACCURACY_KEY: found})
+
+
+def _n_threads(threads: int | None) -> int:
+    """The number asked for, or the cores this process may use."""
+    if threads is not None:
+        return threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,113 @@
+"""The sparse matrix holds the synapses that exist, no others, and they compute what the layer computes."""
+
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+import refsim.analysis.synapses as synapses
+from refsim.analysis.macs import network_macs
+from refsim.analysis.synapses import synapses_as_csr
+from refsim.engine.plan import compile_network
+from refsim.exceptions import UsageError
+from refsim.model import AvgPool2d, Conv2d, Linear, Network
+from refsim.reference.counts import deliveries
+from refsim.reference.synapses import avg_pool2d, conv2d, linear
+from refsim.testing import networks_with_inputs
+from tests.engine import naive
+from tests.engine.effort import examples
+
+DRAWN = networks_with_inputs("dyadic", max_images=2, max_blocks=3, wide=False)
+
+
+def weighted(network: Network) -> list[Conv2d | Linear]:
+    return [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
+
+
+@examples(60)
+@given(DRAWN)
+def test_the_elements_are_the_synapses_listed_one_by_one(drawn):
+    network, _ = drawn
+    for layer in weighted(network):
+        matrix = synapses_as_csr(network, layer.name)
+        source, target = network.shapes[layer.inputs[0]], network.shapes[layer.name]
+        expected = {(each.target, each.source): each.weight for each in naive.synapses(layer, source, target)}
+        elements = matrix.tocoo()
+        actual = dict(zip(zip(elements.row.tolist(), elements.col.tolist()), elements.data.tolist(), strict=True))
+        assert matrix.shape == (prod(target), prod(source))
+        assert matrix.has_canonical_format
+        assert actual == expected
+        assert matrix.nnz == len(expected) == network_macs(network)[layer.name].existing
+
+
+@examples(60)
+@given(DRAWN)
+def test_the_number_of_elements_is_what_the_engine_counts_with(drawn):
+    network, _ = drawn
+    for population in compile_network(network).populations:
+        for projection in population.projections:
+            if projection.layer is None:
+                continue
+            matrix = synapses_as_csr(network, projection.layer.name)
+            assert matrix.nnz == projection.n_synapses
+            reached = np.diff(matrix.tocsc().indptr)
+            fan_out = np.broadcast_to(projection.fan_out, (*projection.pooled_shape[1:], projection.pooled_shape[0]))
+            np.testing.assert_array_equal(reached, np.moveaxis(fan_out, 2, 0).ravel())
+
+
+@examples(60)
+@given(DRAWN)
+def test_the_matrix_times_a_vector_is_the_layer(drawn):
+    network, _ = drawn
+    rng = np.random.default_rng(1)
+    for layer in network.layers:
+        if not isinstance(layer, Conv2d | Linear | AvgPool2d):
+            continue
+        # Small whole numbers: sums of dyadic weights are exact in any order.
+        x = rng.integers(-3, 4, (1, *network.shapes[layer.inputs[0]])).astype(np.float64)
+        product = synapses_as_csr(network, layer.name) @ x.ravel()
+        match layer:
+            case Linear():
+                expected = linear(x, layer.effective_weight(), np.zeros(len(layer.bias)))
+            case Conv2d():
+                how = (layer.stride, layer.padding, layer.dilation, layer.groups)
+                expected = conv2d(x, layer.effective_weight(), np.zeros(len(layer.bias)), *how)
+            case AvgPool2d():
+                expected = avg_pool2d(x, layer.kernel, layer.stride)
+        if isinstance(layer, AvgPool2d):
+            np.testing.assert_allclose(product, expected.ravel(), rtol=0, atol=1e-12)
+        else:
+            np.testing.assert_array_equal(product, expected.ravel())
+            events = np.ones(x.shape, np.int64)
+            np.testing.assert_array_equal(
+                np.diff(synapses_as_csr(network, layer.name).indptr), deliveries(layer, events).ravel()
+            )
+
+
+def test_a_pool_is_reached_through(conv_network):
+    through = synapses_as_csr(conv_network, "conv3") @ synapses_as_csr(conv_network, "pool")
+    x = np.random.default_rng(3).integers(-3, 4, (1, 6, 6, 6)).astype(np.float64)
+    conv3 = conv_network.by_name["conv3"]
+    pooled = avg_pool2d(x, (2, 2), (2, 2))
+    expected = conv2d(pooled, conv3.effective_weight(), conv3.bias, conv3.stride, conv3.padding)
+    np.testing.assert_allclose(through @ x.ravel(), expected.ravel(), rtol=0, atol=1e-12)
+
+
+def test_a_synapse_of_weight_zero_exists(conv_network):
+    matrix = synapses_as_csr(conv_network, "conv2")
+    zeros = int((conv_network.by_name["conv2"].weight == 0).sum())
+    assert zeros
+    n = matrix.nnz
+    matrix.eliminate_zeros()
+    assert matrix.nnz < n == network_macs(conv_network)["conv2"].existing
+
+
+def test_what_has_no_synapses_is_one_line(conv_network, monkeypatch):
+    with pytest.raises(UsageError, match=r"^layer 'if1': spiking has no synapses; conv2d, linear and avg_pool2d have$"):
+        synapses_as_csr(conv_network, "if1")
+    with pytest.raises(UsageError, match=r"^no layer 'conv9' in 'conv'; it has conv1, if1, conv2"):
+        synapses_as_csr(conv_network, "conv9")
+    monkeypatch.setattr(synapses, "MOST", 47)
+    with pytest.raises(UsageError, match=r"^layer 'fc': 48 synapses, at most 47 are listed$"):
+        synapses_as_csr(conv_network, "fc")
