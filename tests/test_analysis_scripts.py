@@ -181,8 +181,8 @@ def as_trained(path: Path, method: str, seed: int) -> str:
 @compiled
 def test_table_s2_prints_what_refsim_run_prints(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     out = run("qcfs_tableS2", "--limit", "20", "-T", "2")
-    assert out["fashion-small"][:1] == ["4"]
-    assert float(out["fashion-small"][-1]) == float(accuracy_of_run(capsys, "--neuron", "dual"))
+    assert out["fashion-vgg7"][:1] == ["4"]
+    assert float(out["fashion-vgg7"][-1]) == float(accuracy_of_run(capsys, "--neuron", "dual"))
 
 
 @compiled

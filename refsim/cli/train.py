@@ -13,7 +13,10 @@ from refsim.exceptions import UsageError
 from refsim.importers.presets import PRESETS
 
 # Written out, because asking the training room for them would import torch for `refsim train --help`.
-ARCHITECTURES = ("small", "vgg11", "vgg13", "vgg16", "vgg19", "resnet18", "resnet20", "resnet34")
+ARCHITECTURES = ("small", "vgg7", "vgg11", "vgg13", "vgg16", "vgg19", "resnet18", "resnet20", "resnet34")
+SMALL = ("small", "vgg7")
+"""Those that read Fashion-MNIST as it is, 28 x 28."""
+
 ACTIVATIONS = ("relu", "tcl", "qcf", "qcfs", "nq")
 AUGMENTATIONS = ("crop", "flip", "cutout", "autoaugment")
 
@@ -35,7 +38,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="VGG only.")
 @click.option("--data", type=click.Choice(list(PRESETS)), default="fashion-mnist", help="Data set.")
 @click.option("--data-path", type=click.Path(path_type=Path, exists=True), help="Its files, training and test split.")
-@click.option("--size", type=click.IntRange(1), help="Pad to SIZE x SIZE [default: fashion-mnist 32, but small 28].")
+@click.option(
+    "--size", type=click.IntRange(1), help="Pad to SIZE x SIZE [default: fashion-mnist 32, but small and vgg7 28]."
+)
 @click.option("--activation", type=click.Choice(ACTIVATIONS), default="qcfs", help="Activation of the source ANN.")
 @click.option("-L", "--L", "L", type=click.IntRange(1), default=4, help="Quantization steps.")
 @click.option("--lambda", "lambda_", type=click.FloatRange(0, min_open=True), default=8.0, help="First threshold.")
@@ -113,7 +118,7 @@ def train(
     options["tau"] = options["tau"] or 0
     options["select"] = options["select"] or ("snn" if options["activation"] == "nq" else "last")
     recipe = Recipe(**options)
-    if size is None and recipe.data == "fashion-mnist" and recipe.arch != "small":
+    if size is None and recipe.data == "fashion-mnist" and recipe.arch not in SMALL:
         size = 32
     data = load_data(recipe.data, path=data_path, n_validation=recipe.n_validation, size=size)
     training = Training(recipe, data, folder, save_every=save_every)

@@ -21,6 +21,7 @@ MakeActivation = Callable[[], nn.Module]
 
 VGG_WIDTHS: dict[str, tuple[tuple[int, ...], ...]] = {
     "small": ((16,), (32,), (64,)),
+    "vgg7": ((16, 16), (32, 32), (64, 64)),
     "vgg11": ((64,), (128,), (256, 256), (512, 512), (512, 512)),
     "vgg13": ((64, 64), (128, 128), (256, 256), (512, 512), (512, 512)),
     "vgg16": ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3),
@@ -36,7 +37,7 @@ HEADS = ("linear", "4096")
 
 
 class VGG(nn.Module):
-    """VGG with batch normalisation and average pooling; `small` is its three-layer miniature."""
+    """VGG with batch normalisation and average pooling; `small` and `vgg7` are its miniatures, of three and six convolutions."""
 
     def __init__(
         self,

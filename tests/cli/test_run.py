@@ -22,8 +22,8 @@ from tests.simulation.networks import raw_images, small_network
 def test_the_packaged_network_runs_with_both_neurons(refsim: Call) -> None:
     done = refsim("run", "--limit", 20)
     assert done.code == 0
-    assert "fashion-small   3 spiking layers, IF   20 samples from the file" in done.out
-    assert "fashion-small   3 spiking layers, dual threshold   20 samples from the file" in done.out
+    assert "fashion-vgg7   6 spiking layers, IF   20 samples from the file" in done.out
+    assert "fashion-vgg7   6 spiking layers, dual threshold   20 samples from the file" in done.out
     assert "ANN" in done.out
 
 
@@ -129,6 +129,12 @@ def test_float_arrays_are_taken_as_input_currents(refsim: Call, weights: Path, t
         (["--energy", "free"], 2, "no energy model 'free'"),
         (["--data", "missing.npz"], 3, "missing.npz: no such file or folder"),
         (["--min-accuracy", "100"], 4, "accuracy at T=4 is"),
+        (["--min-accuracy", "inf"], 2, "inf is not in the range"),
+        (["--min-accuracy", "nan"], 2, "nan is not"),
+        (["--theta-neg", "-inf", "--neuron", "dual"], 2, "-inf is not a finite number"),
+        (["--v0", "nan"], 2, "nan is not a finite number"),
+        (["-T", "1,1e9"], 2, "'1,1e9' is not a number of steps"),
+        (["-T", "99999999"], 2, "'99999999' is not a number of steps"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_an_exit_code(
@@ -176,3 +182,51 @@ def test_options_come_from_the_environment_too(refsim: Call, weights: Path, monk
 def test_colour_only_where_it_is_wanted(refsim: Call, weights: Path) -> None:
     assert "\x1b[" not in refsim("run", "-w", weights).out
     assert "\x1b[1m" in refsim("run", "-w", weights, "--color").out
+
+
+def test_what_is_known_at_the_start_is_said_before_any_work(
+    refsim: Call, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "x.npy", raw_images(3))
+    monkeypatch.setattr("refsim.runs.run.run_in_memory", lambda *_: pytest.fail("it ran"))
+    done = refsim("run", "-w", weights, "--data", tmp_path / "x.npy", "--min-accuracy", "50", "-q")
+    assert (done.code, done.err) == (2, "refsim: --min-accuracy needs labelled images\n")
+    done = refsim("run", "-w", weights, "--neuron", "dual", "--theta-neg", "-9", "-q")
+    assert done.code == 3
+
+
+def test_a_name_that_ends_in_a_slash_is_a_run_directory_whatever_it_looks_like(
+    refsim: Call, weights: Path, tmp_path: Path
+) -> None:
+    done = refsim("run", "-w", weights, "-T", 1, "-q", "-o", f"{tmp_path}/res.json/")
+    assert done.code == 0
+    assert {each.name for each in (tmp_path / "res.json").iterdir()} >= {"run.db", "report.json"}
+
+
+def test_many_steps_are_shown_by_powers_of_two(refsim: Call, weights: Path) -> None:
+    def steps(*options: object) -> list[str]:
+        lines = refsim("run", "-w", weights, "--limit", 2, "--no-ann", "-q", *options).out.splitlines()
+        return [line.split()[0] for line in lines if line.startswith("   ") and "%" in line][1:]
+
+    assert steps("-T", 20) == ["1", "2", "4", "8", "16", "20"]
+    assert steps("-T", "3,9,12") == ["3", "9", "12"]
+    assert steps("-T", 10, "--all-steps") == [str(t) for t in range(1, 11)]
+
+
+def test_a_margin_of_exactly_0_is_shown(refsim: Call, tmp_path: Path) -> None:
+    """A potential that meets its threshold exactly: theta 1, a current of 1/4 at every step from v0 = 1/2."""
+    from refsim.formats.weights.hdf5 import Samples, save
+    from refsim.model import Activation, InputSpec, Linear, Network, Neuron, Spiking
+
+    neuron = Neuron(theta=np.array(1.0), v0=np.array(0.5), activation=Activation(lambda_=1.0, L=4))
+    layers = (
+        Linear(name="in", inputs=("input",), weight=np.array([[0.25]]), bias=np.zeros(1)),
+        Spiking(name="tie", inputs=("in",), neuron=neuron),
+        Linear(name="out", inputs=("tie",), weight=np.ones((2, 1)), bias=np.zeros(2)),
+    )
+    network = Network(name="tie", input=InputSpec(shape=(1, 1, 1), scale=1.0), layers=layers)
+    samples = Samples(images=np.ones((1, 1, 1, 1), np.uint8), labels=np.zeros(1, np.int64))
+    save(tmp_path / "tie.h5", network, samples=samples)
+    for kind in ("if", "dual"):
+        done = refsim("run", "-w", tmp_path / "tie.h5", "-T", 4, "--neuron", kind, "-q")
+        assert "least decision margin 0 theta ('tie'); not certified" in done.out

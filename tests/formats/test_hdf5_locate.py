@@ -15,7 +15,14 @@ from refsim.formats.weights.locate import find_weights
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory, two directories of $REFSIM_WEIGHTS, and a package in a checkout."""
-    for folder in ("work/weights", "first", "second", "checkout/refsim/data", "checkout/weights"):
+    for folder in (
+        "work/weights",
+        "first",
+        "second",
+        "checkout/refsim/data",
+        "checkout/refsim/weights",
+        "checkout/weights",
+    ):
         (tmp_path / folder).mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("REFSIM_WEIGHTS", os.pathsep.join([str(tmp_path / "first"), "", str(tmp_path / "second")]))
@@ -24,7 +31,8 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_places_are_searched_in_this_order(house: Path) -> None:
-    places = ("work", "first", "second", "work/weights", "checkout/refsim/data", "checkout/weights")
+    inside = ("checkout/refsim/data", "checkout/refsim/weights", "checkout/weights")
+    places = ("work", "first", "second", "work/weights", *inside)
     for place in reversed(places):
         (house / place / "net.h5").touch()
         assert find_weights("net.h5").resolve() == house / place / "net.h5"
@@ -43,7 +51,7 @@ def test_a_path_with_directories_means_that_file_and_no_other(house: Path) -> No
 
 
 def test_no_name_is_the_packaged_default(house: Path) -> None:
-    default = house / "checkout" / "refsim" / "data" / "fashion-small.h5"
+    default = house / "checkout" / "refsim" / "data" / locate.DEFAULT
     default.touch()
     assert find_weights() == default
 
@@ -55,8 +63,8 @@ def test_an_error_lists_where_it_looked_and_what_is_there(house: Path) -> None:
     with pytest.raises(UsageError) as caught:
         find_weights("vgg61")
     assert str(caught.value) == (
-        f"no weight file 'vgg61'; looked in ., {house}/first, {house}/second, weights, "
-        f"{house}/checkout/refsim/data, {house}/checkout/weights; there is resnet.h5, vgg16.h5"
+        f"no weight file 'vgg61'; looked in ., {house}/first, {house}/second, weights, {house}/checkout/refsim/data, "
+        f"{house}/checkout/refsim/weights, {house}/checkout/weights; there is resnet.h5, vgg16.h5"
     )
 
 

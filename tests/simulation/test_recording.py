@@ -103,3 +103,29 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
         file.attrs["format"] = "other"
     with pytest.raises(FormatError, match="not a recording of refsim"):
         read_result(tmp_path / "other.h5")
+
+
+def test_names_of_layers_may_look_like_arrows_and_paths(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from refsim.formats.weights.parts import Samples, WeightFile
+    from refsim.runs.run import run
+
+    network = small_network()
+    names = {"if1": "s->t", "if2": "a/b%2F"}
+    layers = [
+        replace(
+            layer,
+            name=names.get(layer.name, layer.name),
+            inputs=tuple(names.get(name, name) for name in layer.inputs),
+        )
+        for layer in network.layers
+    ]
+    samples = Samples(images=raw_images(3), labels=np.zeros(3, np.int64))
+    file = WeightFile(network=replace(network, layers=tuple(layers)), samples=samples, golden=(), sha256="0" * 64)
+    done = run(file, T=2, recording=tmp_path / "r.h5", record=("n",))
+    again = read_result(tmp_path / "r.h5")
+    assert again.populations.keys() == done.layers.keys() >= set(names.values())
+    assert again.ops.keys() == done.only.result.ops.keys()
+    for key, ops in again.ops.items():
+        assert ops.unit.tolist() == done.only.result.ops[key].unit.tolist()

@@ -10,7 +10,7 @@ from refsim.formats.untrusted.text import clean
 from refsim.formats.weights import hdf5
 from refsim.formats.weights.parts import WeightFile
 
-DEFAULT = "fashion-small.h5"
+DEFAULT = "fashion-vgg7.h5"
 """The weight file that travels with the package and is used when none is named."""
 
 VARIABLE = "REFSIM_WEIGHTS"
@@ -22,7 +22,8 @@ _PACKAGE = Path(__file__).resolve().parents[2]
 def search_path() -> tuple[Path, ...]:
     """The directories in which a weight file's name is looked up, first come first."""
     listed = [Path(entry).expanduser() for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry]
-    return (*listed, Path("weights"), _PACKAGE / "data", _PACKAGE.parent / "weights")
+    # A wheel has the networks of weights/ inside the package, a checkout beside it.
+    return (*listed, Path("weights"), _PACKAGE / "data", _PACKAGE / "weights", _PACKAGE.parent / "weights")
 
 
 def find_weights(name: str | os.PathLike[str] | None = None) -> Path:
