@@ -39,7 +39,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--data", type=click.Choice(list(PRESETS)), default="fashion-mnist", help="Data set.")
 @click.option("--data-path", type=click.Path(path_type=Path, exists=True), help="Its files, training and test split.")
 @click.option(
-    "--size", type=click.IntRange(1), help="Pad to SIZE x SIZE [default: fashion-mnist 32, but small and vgg7 28]."
+    "--size", type=click.IntRange(1), help="Pad to SIZE x SIZE [default: fashion-mnist 32, small and vgg7 28]."
 )
 @click.option("--activation", type=click.Choice(ACTIVATIONS), default="qcfs", help="Activation of the source ANN.")
 @click.option("-L", "--L", "L", type=click.IntRange(1), default=4, help="Quantization steps.")
