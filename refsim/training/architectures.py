@@ -37,7 +37,7 @@ HEADS = ("linear", "4096")
 
 
 class VGG(nn.Module):
-    """VGG with batch normalisation and average pooling; `small` and `vgg7`: its miniatures, three and six convolutions."""
+    """VGG with batch normalisation and average pooling; `small` and `vgg7` are its miniatures."""
 
     def __init__(
         self,
