@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refsim.analysis.macs import network_macs
 from refsim.engine.results import Result
-from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Linear, Network, Spiking
+from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Linear, Network, Spiking
 
 Counts = NDArray[np.int64]
 
@@ -79,17 +80,28 @@ class SnnOperations:
 
 def ann_operations(network: Network) -> AnnOperations:
     """Count the operations of the source ANN for one image, from the shapes alone."""
-    size = {name: prod(shape) for name, shape in network.shapes.items()}
     macs = network_macs(network).values()
+    bn_element = pool_output = residual_add = 0
+    for layer in network.layers:
+        n_outputs = prod(network.shapes[layer.name])
+        match layer:
+            case Conv2d() | Linear():
+                bn_element += n_outputs * (layer.scale is not None)
+            case AvgPool2d():
+                pool_output += n_outputs
+            case Add():
+                residual_add += n_outputs * (len(layer.inputs) - 1)
+            case Flatten() | Spiking():
+                pass
+            case _:
+                assert_never(layer)
     return AnnOperations(
         mac_dense=sum(each.dense for each in macs),
         mac_existing=sum(each.existing for each in macs),
-        bn_element=sum(
-            size[each.name] for each in network.layers if isinstance(each, Conv2d | Linear) and each.scale is not None
-        ),
-        pool_output=sum(size[each.name] for each in network.layers if isinstance(each, AvgPool2d)),
+        bn_element=bn_element,
+        pool_output=pool_output,
         bias_add=_outputs_with_bias(network),
-        residual_add=sum((len(each.inputs) - 1) * size[each.name] for each in network.layers if isinstance(each, Add)),
+        residual_add=residual_add,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import click
 import numpy as np
@@ -13,7 +13,7 @@ from refsim.analysis.macs import Macs, network_macs
 from refsim.cli.options import json_option, load_weights, weights_option
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.parts import WeightFile
-from refsim.model import Activation, AvgPool2d, Conv2d, Floats, Layer, Linear, Network, Spiking
+from refsim.model import Activation, Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Floats, Kind, Linear, Network, Spiking
 from refsim.version import __version__
 
 SCHEMA = "refsim-info 1"
@@ -82,40 +82,44 @@ def describe(path: Path, file: WeightFile) -> dict[str, Any]:
     }
 
 
-def _layer(network: Network, layer: Layer, macs: Macs | None) -> dict[str, Any]:
+def _layer(network: Network, layer: AnyLayer, macs: Macs | None) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "name": layer.name,
         "kind": layer.kind,
         "inputs": layer.inputs,
         "shape": network.shapes[layer.name],
     }
-    if isinstance(layer, Conv2d | Linear) and macs is not None:
-        facts |= {
-            "weight": layer.weight.shape,
-            "dtype": layer.weight.dtype.name,
-            "parameters": layer.weight.size + layer.bias.size,
-            "macs_dense": macs.dense,
-            "macs_existing": macs.existing,
-        }
-    if isinstance(layer, Conv2d):
-        facts |= {key: getattr(layer, key) for key in ("stride", "padding", "dilation", "groups")}
-    if isinstance(layer, AvgPool2d):
-        facts |= {"kernel": layer.kernel, "stride": layer.stride}
-    if isinstance(layer, Spiking):
-        neuron = layer.neuron
-        facts |= {
-            "number": network.spiking.index(layer) + 1,
-            "neurons": int(np.prod(network.shapes[layer.name])),
-            "neuron": "dual" if neuron.dual else "if",
-            "theta": _range(neuron.theta),
-            "theta_neg": _range(neuron.theta_neg) if neuron.dual else None,
-            "theta_neg_mode": neuron.theta_neg_mode,
-            "v0": _range(neuron.v0),
-            "gate": neuron.gate,
-            "reset": neuron.reset,
-            "leak": neuron.leak,
-            "activation": _activation(neuron.activation),
-        }
+    match layer:
+        case Conv2d() | Linear():
+            facts |= {
+                "weight": layer.weight.shape,
+                "dtype": layer.weight.dtype.name,
+                "parameters": layer.weight.size + layer.bias.size,
+            }
+            if macs is not None:
+                facts |= {"macs_dense": macs.dense, "macs_existing": macs.existing}
+            if isinstance(layer, Conv2d):
+                facts |= {key: getattr(layer, key) for key in ("stride", "padding", "dilation", "groups")}
+        case AvgPool2d():
+            facts |= {"kernel": layer.kernel, "stride": layer.stride}
+        case Spiking(neuron=neuron):
+            facts |= {
+                "number": network.spiking.index(layer) + 1,
+                "neurons": int(np.prod(network.shapes[layer.name])),
+                "neuron": "dual" if neuron.dual else "if",
+                "theta": _range(neuron.theta),
+                "theta_neg": _range(neuron.theta_neg) if neuron.dual else None,
+                "theta_neg_mode": neuron.theta_neg_mode,
+                "v0": _range(neuron.v0),
+                "gate": neuron.gate,
+                "reset": neuron.reset,
+                "leak": neuron.leak,
+                "activation": _activation(neuron.activation),
+            }
+        case Flatten() | Add():
+            pass
+        case _:
+            assert_never(layer)
     return facts
 
 
@@ -163,27 +167,34 @@ def _row(layer: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _detail(layer: dict[str, Any]) -> str:
-    if layer["kind"] == "spiking":
-        text = f"{layer['neuron']}  theta {_span(layer['theta'])}  v0 {_span(layer['v0'])}"
-        if layer["theta_neg"] is not None:
-            text += f"  theta_neg {_span(layer['theta_neg'])} ({layer['theta_neg_mode']}, {layer['gate']} gate)"
-        if layer["reset"] != "subtract":
-            text += "  reset to zero"
-        if layer["leak"] != 1:
-            text += f"  leak {layer['leak']:.4g}"
-        source = layer["activation"]
-        if source is not None:
-            text += {None: "  ReLU", 0: "  L unknown"}.get(source["L"], f"  L={source['L']}")
-        return text
-    if layer["kind"] == "conv2d":
-        text = f"{_times(layer['weight'][2:])}"
-        for key, usual in (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1)):
-            if layer[key] != usual:
-                text += f"  {key} {layer[key] if key == 'groups' else _times(layer[key])}"
-        return f"{text}  {layer['dtype']}"
-    if layer["kind"] == "avg_pool2d":
-        return f"{_times(layer['kernel'])}  stride {_times(layer['stride'])}"
-    return str(layer.get("dtype", ""))
+    kind: Kind = layer["kind"]
+    match kind:
+        case "spiking":
+            text = f"{layer['neuron']}  theta {_span(layer['theta'])}  v0 {_span(layer['v0'])}"
+            if layer["theta_neg"] is not None:
+                text += f"  theta_neg {_span(layer['theta_neg'])} ({layer['theta_neg_mode']}, {layer['gate']} gate)"
+            if layer["reset"] != "subtract":
+                text += "  reset to zero"
+            if layer["leak"] != 1:
+                text += f"  leak {layer['leak']:.4g}"
+            source = layer["activation"]
+            if source is not None:
+                text += {None: "  ReLU", 0: "  L unknown"}.get(source["L"], f"  L={source['L']}")
+            return text
+        case "conv2d":
+            text = f"{_times(layer['weight'][2:])}"
+            for key, usual in (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1)):
+                if layer[key] != usual:
+                    text += f"  {key} {layer[key] if key == 'groups' else _times(layer[key])}"
+            return f"{text}  {layer['dtype']}"
+        case "avg_pool2d":
+            return f"{_times(layer['kernel'])}  stride {_times(layer['stride'])}"
+        case "linear":
+            return str(layer["dtype"])
+        case "flatten" | "add":
+            return ""
+        case _:
+            assert_never(kind)
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:

@@ -22,7 +22,7 @@ from refsim.engine.quantised import WEIGHTS, Quantised, quantise
 from refsim.engine.tables import CHW, by_position, identity_of, neurons_of, synapses_of
 from refsim.engine.wiring import Port, Wire, as_chw, layout_of, wires_of
 from refsim.exceptions import UsageError
-from refsim.model import Activation, Conv2d, Layer, Linear, Network, Shape, Spiking
+from refsim.model import Activation, Conv2d, Linear, Network, Shape, Spiking
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -148,18 +148,13 @@ def compile_network(
         mode = "float64"  # activations of the ANN are no whole numbers
     floats = np.dtype(np.float32 if mode == "float32" else np.float64)
     compiler = _Compiler(network, mode, floats, fold, skip_zero_weights)
-    populations = tuple(
-        compiler.population(layer)
-        for layer in network.layers
-        if isinstance(layer, Spiking) or layer is network.layers[-1]
-    )
     return Plan(
         network=network,
         mode=mode,
         dtype=floats,
         fold=fold,
         skip_zero_weights=skip_zero_weights,
-        populations=populations,
+        populations=tuple(compiler.population(layer) for layer in network.driven),
     )
 
 
@@ -179,7 +174,7 @@ class _Compiler:
     fold: bool
     skip_zero: bool
 
-    def population(self, layer: Layer) -> Population:
+    def population(self, layer: Spiking | Linear) -> Population:
         adder, wires = wires_of(self.network, layer, self.fold)
         shape = as_chw(self.network.shapes[layer.name])
         layout = layout_of(shape, wires)

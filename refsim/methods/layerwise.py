@@ -9,7 +9,7 @@ The currents are those of the specification, bit for bit in float64.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal
 
@@ -23,9 +23,10 @@ from refsim.engine.wiring import Wire, as_chw, wires_of
 from refsim.model import (
     INPUT,
     Activation,
+    AnyLayer,
+    Conv2d,
     Flatten,
     InputSpec,
-    Layer,
     Linear,
     Network,
     Neuron,
@@ -88,8 +89,7 @@ class Wiring:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        targets: list[Layer] = [*network.spiking, network.layers[-1]]
-        self._wires = {layer.name: wires_of(network, layer, fold=False)[1] for layer in targets}
+        self._wires = {layer.name: wires_of(network, layer, fold=False)[1] for layer in network.driven}
         self._probes = {
             wire.layer.name: _probe(network, wire)
             for wires in self._wires.values()
@@ -107,7 +107,7 @@ class Wiring:
         """Go through all populations in order; x (B, C, H, W) is constant."""
         sent: dict[str, Spikes] = {}
         sop, residual, readout = np.zeros((3, T, len(x)), dtype=np.int64)
-        last = self.network.layers[-1].name
+        last = self.network.readout.name
         ahead = [each.port.source for wires in self._wires.values() for each in wires]
         for target, wires in self._wires.items():
             for i, wire in enumerate(wires):
@@ -165,14 +165,14 @@ def _probe(network: Network, wire: Wire) -> Plan:
     layer = wire.layer
     assert layer is not None
     source = wire.port.pool.name if wire.port.pool is not None else wire.port.source
-    layers: list[Layer] = []
+    layers: list[AnyLayer] = []
     reads = INPUT
     if wire.port.flatten:
         layers.append(Flatten(name="flatten", inputs=(INPUT,)))
         reads = "flatten"
     weighted = _renamed(layer, reads)
     layers.append(weighted)
-    if layer is not network.layers[-1]:
+    if layer is not network.readout:
         # A network ends in a readout; this one has no weights to speak of, and nobody reads it.
         shape = network.shapes[layer.name]
         neuron = Neuron(theta=np.array(1.0), v0=np.array(0.0), activation=Activation(lambda_=1.0, L=None))
@@ -187,11 +187,9 @@ def _probe(network: Network, wire: Wire) -> Plan:
     )
 
 
-def _renamed(layer: Any, reads: str) -> Layer:
+def _renamed(layer: Conv2d | Linear, reads: str) -> Conv2d | Linear:
     """The layer reading the image of its own little network."""
-    changed = dict(vars(layer)) | {"name": "weights", "inputs": (reads,)}
-    made: Layer = type(layer)(**changed)
-    return made
+    return replace(layer, name="weights", inputs=(reads,))
 
 
 def _fan_out(wire: Wire) -> Counts:

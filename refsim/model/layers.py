@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Literal, assert_never, get_args
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from refsim.model.neuron import Array, Floats, Neuron
 
 Pair = tuple[int, int]
 Shape = tuple[int, ...]
+Kind = Literal["linear", "conv2d", "avg_pool2d", "flatten", "add", "spiking"]
+"""What weight files call the kinds."""
 
 INPUT = "input"
 """The name by which layers read the image."""
@@ -20,9 +22,12 @@ INPUT = "input"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layer:
-    """One node of the graph: it reads the layers (or the image, "input") named by `inputs`."""
+    """One node of the graph: it reads the layers (or the image, "input") named by `inputs`.
 
-    kind: ClassVar[str]
+    What its children have in common; a layer of a network is one of them, `AnyLayer`.
+    """
+
+    kind: ClassVar[Kind]
     name: str
     inputs: tuple[str, ...]
 
@@ -188,19 +193,55 @@ class Spiking(Layer):
         return shape
 
 
-LAYER_KINDS: dict[str, type[Layer]] = {cls.kind: cls for cls in (Linear, Conv2d, AvgPool2d, Flatten, Add, Spiking)}
+Passive = Linear | Conv2d | AvgPool2d | Flatten | Add
+"""The layers without neurons: what they make of their inputs depends on nothing else."""
 
-# What each kind may read. Two linear maps in a row, or a sum that is read twice, would make real-valued
-# currents travel between layers; converted networks of the papers never do that.
-_SPIKES = ("spiking", INPUT)
-READS: dict[str, tuple[str, ...]] = {
-    "avg_pool2d": _SPIKES,
-    "flatten": (*_SPIKES, "avg_pool2d"),
-    "linear": (*_SPIKES, "avg_pool2d", "flatten"),
-    "conv2d": (*_SPIKES, "avg_pool2d"),
-    "add": (*_SPIKES, "avg_pool2d", "flatten", "linear", "conv2d"),
-    "spiking": (*_SPIKES, "avg_pool2d", "flatten", "linear", "conv2d", "add"),
-}
+AnyLayer = Passive | Spiking
+"""Every kind there is. The union is closed: whoever treats layers by kind ends in `assert_never`, so that a new kind is
+missed by mypy, and not by a reader, in each place that must know it."""
+
+LAYER_KINDS: dict[str, type[AnyLayer]] = {cls.kind: cls for cls in get_args(AnyLayer)}
+
+Output = Literal["spikes", "pooled", "flat", "current", "sum"]
+"""What a layer gives to those that read it."""
+
+
+def output_of(layer: AnyLayer) -> Output:
+    """What the layer gives to those that read it; an image is read like spikes."""
+    match layer:
+        case Spiking():
+            return "spikes"
+        case AvgPool2d():
+            return "pooled"
+        case Flatten():
+            return "flat"
+        case Linear() | Conv2d():
+            return "current"
+        case Add():
+            return "sum"
+        case _:
+            assert_never(layer)
+
+
+def readable_by(layer: AnyLayer) -> tuple[Output, ...]:
+    """What the layer may read.
+
+    Two linear maps in a row, or a sum that is read twice, would make real-valued currents travel between layers;
+    converted networks of the papers never do that.
+    """
+    match layer:
+        case AvgPool2d():
+            return ("spikes",)
+        case Flatten() | Conv2d():
+            return ("spikes", "pooled")
+        case Linear():
+            return ("spikes", "pooled", "flat")
+        case Add():
+            return ("spikes", "pooled", "flat", "current")
+        case Spiking():
+            return ("spikes", "pooled", "flat", "current", "sum")
+        case _:
+            assert_never(layer)
 
 
 def _check_pair(layer: Layer, key: str, least: int) -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from refsim.exceptions import NetworkError, UsageError
 from refsim.model.image import InputSpec
-from refsim.model.layers import INPUT, READS, Layer, Linear, Shape, Spiking
+from refsim.model.layers import INPUT, AnyLayer, Linear, Output, Shape, Spiking, output_of, readable_by
 from refsim.model.neuron import Neuron
 
 
@@ -25,7 +25,7 @@ class Network:
 
     name: str
     input: InputSpec
-    layers: tuple[Layer, ...]
+    layers: tuple[AnyLayer, ...]
     classes: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -33,7 +33,8 @@ class Network:
         if not self.layers:
             raise NetworkError(f"network '{self.name}' has no layers")
         shapes: dict[str, Shape] = {INPUT: self.input.shape}
-        kinds = {INPUT: INPUT}
+        kinds: dict[str, str] = {INPUT: INPUT}
+        outputs: dict[str, Output] = {INPUT: "spikes"}
         later = {layer.name for layer in self.layers}
         for layer in self.layers:
             if layer.name in kinds:
@@ -44,13 +45,13 @@ class Network:
                 if source not in kinds:
                     hint = "comes later or is part of a cycle" if source in later else "does not exist"
                     raise NetworkError(f"layer '{layer.name}': reads '{source}', which {hint}")
-                if kinds[source] not in READS[layer.kind]:
+                if outputs[source] not in readable_by(layer):
                     raise NetworkError(
                         f"layer '{layer.name}': {layer.kind} cannot read '{source}' ({kinds[source]}); "
                         f"put a spiking layer between them"
                     )
             shapes[layer.name] = layer.output_shape(tuple(shapes[source] for source in layer.inputs))
-            kinds[layer.name] = layer.kind
+            kinds[layer.name], outputs[layer.name] = layer.kind, output_of(layer)
         object.__setattr__(self, "_shapes", shapes)
         self._check_outputs()
 
@@ -58,7 +59,7 @@ class Network:
         last = self.layers[-1]
         if not isinstance(last, Linear):
             raise NetworkError(f"layer '{last.name}': the last layer must be linear (the readout), got {last.kind}")
-        readers: dict[str, list[Layer]] = {}
+        readers: dict[str, list[AnyLayer]] = {}
         for layer in self.layers:
             for source in layer.inputs:
                 readers.setdefault(source, []).append(layer)
@@ -66,7 +67,7 @@ class Network:
             n_readers = len(readers.get(layer.name, ()))
             if n_readers == 0:
                 raise NetworkError(f"layer '{layer.name}': nobody reads it, and only the last layer is the readout")
-            if n_readers > 1 and layer.kind in ("linear", "conv2d", "add"):
+            if n_readers > 1 and output_of(layer) in ("current", "sum"):
                 raise NetworkError(
                     f"layer '{layer.name}': {layer.kind} is read by {n_readers} layers; "
                     f"put a spiking layer after it and let them read that"
@@ -83,10 +84,17 @@ class Network:
     @property
     def n_classes(self) -> int:
         """Number of outputs of the readout."""
-        return int(self.shapes[self.layers[-1].name][0])
+        return int(self.shapes[self.readout.name][0])
+
+    @property
+    def readout(self) -> Linear:
+        """The last layer."""
+        last = self.layers[-1]
+        assert isinstance(last, Linear)
+        return last
 
     @cached_property
-    def by_name(self) -> Mapping[str, Layer]:
+    def by_name(self) -> Mapping[str, AnyLayer]:
         """The layers by their names."""
         return {layer.name: layer for layer in self.layers}
 
@@ -94,6 +102,11 @@ class Network:
     def spiking(self) -> tuple[Spiking, ...]:
         """The spiking layers in order; `--layer l` is spiking[l - 1]."""
         return tuple(layer for layer in self.layers if isinstance(layer, Spiking))
+
+    @property
+    def driven(self) -> tuple[Spiking | Linear, ...]:
+        """What currents flow into: the spiking layers in order, and the readout."""
+        return (*self.spiking, self.readout)
 
     def find_spiking(self, key: str) -> Spiking:
         """The spiking layer with this name or with this number, counted from 1."""

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from refsim.model import (
     INPUT,
     Add,
+    AnyLayer,
     AvgPool2d,
     Conv2d,
     Flatten,
     InputSpec,
-    Layer,
     Linear,
     Network,
     Pair,
@@ -62,7 +62,7 @@ class _Builder:
         self.grid = grid
         self.wide = wide and draw(st.integers(0, 4)) == 4
         self.numbers = Numbers(draw(st.integers(0, 2**32 - 1)), grid)
-        self.layers: list[Layer] = []
+        self.layers: list[AnyLayer] = []
         c, h, w = (draw(st.integers(1, most)) for most in (4, 6, 6))
         self.input = InputSpec(shape=(c, h, w))
         self.shapes: dict[str, Shape] = {INPUT: self.input.shape}
@@ -235,7 +235,7 @@ class _Builder:
         """A name not used before."""
         return f"{stem}{len(self.layers) + 1}"
 
-    def append(self, layer: Layer) -> str:
+    def append(self, layer: AnyLayer) -> str:
         """Append a layer; returns its name."""
         self.layers.append(layer)
         self.shapes[layer.name] = layer.output_shape(tuple(self.shapes[source] for source in layer.inputs))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refsim.engine.trace import SynapticOps
-from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Spiking
-from refsim.reference.counts import deliveries, synaptic_ops
+from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Linear, Network, Spiking
+from refsim.reference.counts import Target, deliveries, synaptic_ops
 from refsim.reference.network import Simulation
 from refsim.reference.synapses import sum_pool2d
 
@@ -24,7 +24,7 @@ class _Path(NamedTuple):
     source: str
     pool: AvgPool2d | None
     flatten: bool
-    target: Layer
+    target: Target
 
     def events(self, spikes: Array) -> Array:
         """(B, *shape) spikes, or their numbers, as they arrive at the synapses."""
@@ -39,7 +39,7 @@ def expected_ops(
 ) -> dict[tuple[str, str], SynapticOps]:
     """Synaptic operations by (source, target) for every projection that spikes travel through (semantics 7)."""
     ops: dict[tuple[str, str], SynapticOps] = {}
-    for population in (*network.spiking, network.layers[-1]):
+    for population in network.driven:
         for path in _paths(network, population):
             if path.source == INPUT:
                 continue
@@ -93,29 +93,33 @@ def _count(path: _Path, spikes: Array, skip_zero_weights: bool) -> SynapticOps:
     return SynapticOps(**{key: np.stack(rows) for key, rows in steps.items()})
 
 
-def _paths(network: Network, population: Layer) -> Iterator[_Path]:
+def _paths(network: Network, population: Spiking | Linear) -> Iterator[_Path]:
     """The ways into a population of neurons, or into the readout."""
-    target = population
-    if isinstance(population, Spiking):
-        drive = network.by_name.get(population.inputs[0], population)
-        target = drive if isinstance(drive, Add | Conv2d | Linear) else population
-    if not isinstance(target, Add):
-        yield _path_to(network, target, target.inputs[0])
-        return
-    for name in target.inputs:
-        branch = network.by_name.get(name)
-        if isinstance(branch, Conv2d | Linear):
-            yield _path_to(network, branch, branch.inputs[0])
-        else:
-            yield _path_to(network, target, name)
+    head = population.inputs[0] if isinstance(population, Spiking) else population.name
+    adder = network.by_name.get(head)
+    if isinstance(adder, Add):
+        for name in adder.inputs:
+            yield _path_to(network, adder, name)
+    else:
+        yield _path_to(network, population, head)
 
 
-def _path_to(network: Network, target: Layer, name: str) -> _Path:
+def _path_to(network: Network, target: Target, name: str) -> _Path:
+    """Back from what `target` reads to where its spikes come from."""
     pool, flatten = None, False
-    layer = network.by_name.get(name)
-    if isinstance(layer, Flatten):
-        flatten, name = True, layer.inputs[0]
-        layer = network.by_name.get(name)
-    if isinstance(layer, AvgPool2d):
-        pool, name = layer, layer.inputs[0]
+    while (layer := network.by_name.get(name)) is not None:
+        match layer:
+            case Conv2d() | Linear():
+                target = layer
+            case Flatten():
+                flatten = True
+            case AvgPool2d():
+                pool = layer
+            case Spiking():
+                break
+            case Add():
+                raise AssertionError(f"'{name}' adds currents: each has a path of its own")
+            case _:
+                assert_never(layer)
+        name = layer.inputs[0]
     return _Path(source=name, pool=pool, flatten=flatten, target=target)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from refsim.verification.counts import expected_ops
 
 from refsim.engine.plan import compile_network
 from refsim.engine.simulator import simulate
@@ -17,6 +16,7 @@ from refsim.reference.network import Simulation
 from refsim.reference.quantised import simulate as simulate_reference
 from refsim.reference.synapses import sum_pool2d
 from refsim.testing import networks_with_inputs
+from refsim.verification.counts import expected_ops
 
 from ..engine.effort import examples
 from .test_exact import residual

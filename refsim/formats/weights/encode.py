@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from refsim.formats.untrusted.limits import MAX_ARRAY_BYTES, MAX_ATTRIBUTES, MAX
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.fields import require_name
 from refsim.formats.weights.parts import Golden, Samples
-from refsim.model import Add, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Neuron, Spiking
+from refsim.model import Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Linear, Network, Neuron, Spiking
 
 FORMAT = "refsim-network"
 VERSION = "1.0"
@@ -79,7 +79,7 @@ def _check_limits(tree: Tree) -> None:
             raise FormatError(f"{path}: a string is longer than {MAX_STRING_BYTES} bytes")
 
 
-def _encode_layer(tree: Tree, index: int, layer: Layer) -> None:
+def _encode_layer(tree: Tree, index: int, layer: AnyLayer) -> None:
     path = f"/layers/{require_name(layer.name, '/layers')}"
     attrs: dict[str, Value] = {"index": index, "kind": layer.kind, "inputs": tuple(layer.inputs)}
     arrays: dict[str, Array] = {}
@@ -98,7 +98,7 @@ def _encode_layer(tree: Tree, index: int, layer: Layer) -> None:
         case Flatten() | Add():
             pass
         case _:
-            raise FormatError(f"{path}: layers of kind {layer.kind} cannot be stored")
+            assert_never(layer)
     tree[path] = Node(attrs)
     for key, array in arrays.items():
         tree[f"{path}/{key}"] = Node(data=array)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from math import prod
-from typing import Any, Literal, cast
+from typing import Any, Literal, assert_never, cast
 
 import numpy as np
 
@@ -18,17 +17,12 @@ from refsim.formats.weights.parts import Golden, Samples
 from refsim.model import (
     LAYER_KINDS,
     Activation,
-    Add,
-    AvgPool2d,
-    Conv2d,
-    Flatten,
+    AnyLayer,
     InputSpec,
-    Layer,
-    Linear,
+    Kind,
     Network,
     Neuron,
     Pair,
-    Spiking,
 )
 
 MAX_T = 1 << 20
@@ -129,7 +123,7 @@ def _input(fields: Fields) -> InputSpec:
         raise NetworkError(f"/input: {str(error).removeprefix('input: ')}") from None
 
 
-def _layers(source: Source) -> tuple[Layer, ...]:
+def _layers(source: Source) -> tuple[AnyLayer, ...]:
     names = Fields(source, "/layers")
     if names.rest():
         raise names.error("must have no attributes")
@@ -147,15 +141,15 @@ def _layers(source: Source) -> tuple[Layer, ...]:
     return tuple(_layer(indices[i], by_name[indices[i]]) for i in range(len(groups)))
 
 
-def _layer(name: str, fields: Fields) -> Layer:
+def _layer(name: str, fields: Fields) -> AnyLayer:
     kind = fields.text("kind")
-    if kind not in _READERS:
+    if kind not in LAYER_KINDS:
         hint = next((text for key, text in _INSTEAD.items() if re.search(key, kind.lower())), "")
         hint = hint or f"not simulated; the kinds are {', '.join(LAYER_KINDS)}"
         raise fields.error(f"layer kind '{clean(kind)}': {hint}")
     inputs = tuple(require_name(each, f"{fields.path}: inputs") for each in fields.texts("inputs"))
-    cls, read = _READERS[kind]
-    arguments = read(fields)
+    cls = LAYER_KINDS[kind]
+    arguments = _arguments(cls.kind, fields)
     fields.finish()
     try:
         return cls(name=name, inputs=inputs, **arguments)
@@ -163,8 +157,26 @@ def _layer(name: str, fields: Fields) -> Layer:
         raise NetworkError(_with_path(str(error))) from None
 
 
-def _pair(fields: Fields, key: str) -> Pair:
-    return cast(Pair, fields.integers(key, 2))
+def _arguments(kind: Kind, fields: Fields) -> dict[str, Any]:
+    """What a layer of this kind has of its own."""
+    match kind:
+        case "linear":
+            return _weighted(fields, 2)
+        case "conv2d":
+            pairs = _pairs(fields, "stride", "padding", "dilation")
+            return _weighted(fields, 4) | pairs | {"groups": fields.integer("groups")}
+        case "avg_pool2d":
+            return _pairs(fields, "kernel", "stride")
+        case "flatten" | "add":
+            return {}
+        case "spiking":
+            return _spiking(fields)
+        case _:
+            assert_never(kind)
+
+
+def _pairs(fields: Fields, *keys: str) -> dict[str, Pair]:
+    return {key: cast(Pair, fields.integers(key, 2)) for key in keys}
 
 
 def _weighted(fields: Fields, ndim: int) -> dict[str, Any]:
@@ -175,11 +187,6 @@ def _weighted(fields: Fields, ndim: int) -> dict[str, Any]:
     if "scale" in fields.members:
         arguments["scale"] = fields.array("scale", shape=weight.shape[:1])
     return arguments
-
-
-def _conv2d(fields: Fields) -> dict[str, Any]:
-    pairs = {key: _pair(fields, key) for key in ("stride", "padding", "dilation")}
-    return _weighted(fields, 4) | pairs | {"groups": fields.integer("groups")}
 
 
 def _spiking(fields: Fields) -> dict[str, Any]:
@@ -209,16 +216,6 @@ def _spiking(fields: Fields) -> dict[str, Any]:
         return {"neuron": Neuron(**arguments)}
     except NetworkError as error:
         raise fields.error(str(error)) from None
-
-
-_READERS: dict[str, tuple[type[Layer], Callable[[Fields], dict[str, Any]]]] = {
-    "linear": (Linear, lambda fields: _weighted(fields, 2)),
-    "conv2d": (Conv2d, _conv2d),
-    "avg_pool2d": (AvgPool2d, lambda fields: {key: _pair(fields, key) for key in ("kernel", "stride")}),
-    "flatten": (Flatten, lambda fields: {}),
-    "add": (Add, lambda fields: {}),
-    "spiking": (Spiking, _spiking),
-}
 
 
 def _samples(fields: Fields, network: Network) -> Samples:
