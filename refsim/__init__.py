@@ -23,6 +23,7 @@ _HOMES = {
     "Flatten": "refsim.model",
     "InputSpec": "refsim.model",
     "Linear": "refsim.model",
+    "MaxPool2d": "refsim.model",
     "Network": "refsim.model",
     "Neuron": "refsim.model",
     "RefsimError": "refsim.exceptions",
@@ -48,6 +49,7 @@ __all__ = [
     "Flatten",
     "InputSpec",
     "Linear",
+    "MaxPool2d",
     "Network",
     "Neuron",
     "RefsimError",
@@ -74,7 +76,19 @@ if TYPE_CHECKING:
     from refsim.exceptions import RefsimError
     from refsim.formats.weights.hdf5 import load, save
     from refsim.formats.weights.parts import Samples, WeightFile
-    from refsim.model import Activation, Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
+    from refsim.model import (
+        Activation,
+        Add,
+        AvgPool2d,
+        Conv2d,
+        Flatten,
+        InputSpec,
+        Linear,
+        MaxPool2d,
+        Network,
+        Neuron,
+        Spiking,
+    )
     from refsim.runs.recording import read_result
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from refsim.engine.results import Result
-from refsim.model import Add, AvgPool2d, Conv2d, Flatten, Linear, Network, Spiking
+from refsim.model import Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Spiking
 
 Floats = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ def _current(network: Network, name: str, x_max: float) -> tuple[float, int]:
         case AvgPool2d():
             size, terms = _current(network, layer.inputs[0], x_max)
             return size, terms * layer.kernel[0] * layer.kernel[1]
-        case Flatten():
+        case MaxPool2d() | Flatten():
             return _current(network, layer.inputs[0], x_max)
         case Add():
             parts = [_current(network, source, x_max) for source in layer.inputs]

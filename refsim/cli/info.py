@@ -13,7 +13,20 @@ from refsim.analysis.macs import Macs, network_macs
 from refsim.cli.options import json_option, load_weights, weights_option
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.parts import WeightFile
-from refsim.model import Activation, Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Floats, Kind, Linear, Network, Spiking
+from refsim.model import (
+    Activation,
+    Add,
+    AnyLayer,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Floats,
+    Kind,
+    Linear,
+    MaxPool2d,
+    Network,
+    Spiking,
+)
 from refsim.version import __version__
 
 SCHEMA = "refsim-info 1"
@@ -102,6 +115,8 @@ def _layer(network: Network, layer: AnyLayer, macs: Macs | None) -> dict[str, An
                 facts |= {key: getattr(layer, key) for key in ("stride", "padding", "dilation", "groups")}
         case AvgPool2d():
             facts |= {"kernel": layer.kernel, "stride": layer.stride}
+        case MaxPool2d():
+            facts |= {key: getattr(layer, key) for key in ("kernel", "stride", "padding", "dilation", "mode")}
         case Spiking(neuron=neuron):
             facts |= {
                 "number": network.spiking.index(layer) + 1,
@@ -182,19 +197,25 @@ def _detail(layer: dict[str, Any]) -> str:
                 text += {None: "  ReLU", 0: "  L unknown"}.get(source["L"], f"  L={source['L']}")
             return text
         case "conv2d":
-            text = f"{_times(layer['weight'][2:])}"
-            for key, usual in (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1)):
-                if layer[key] != usual:
-                    text += f"  {key} {layer[key] if key == 'groups' else _times(layer[key])}"
-            return f"{text}  {layer['dtype']}"
+            usual = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1)}
+            groups = "" if layer["groups"] == 1 else f"  groups {layer['groups']}"
+            return f"{_times(layer['weight'][2:])}{_unusual(layer, usual)}{groups}  {layer['dtype']}"
         case "avg_pool2d":
             return f"{_times(layer['kernel'])}  stride {_times(layer['stride'])}"
+        case "max_pool2d":
+            unusual = _unusual(layer, {"padding": (0, 0), "dilation": (1, 1)})
+            return f"{_times(layer['kernel'])}  stride {_times(layer['stride'])}{unusual}  {layer['mode']}"
         case "linear":
             return str(layer["dtype"])
         case "flatten" | "add":
             return ""
         case _:
             assert_never(kind)
+
+
+def _unusual(layer: dict[str, Any], usual: dict[str, tuple[int, int]]) -> str:
+    """The pairs that differ from what they usually are."""
+    return "".join(f"  {key} {_times(layer[key])}" for key, pair in usual.items() if layer[key] != pair)
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:

@@ -31,7 +31,7 @@ def describe_plan(network: Network, dtype: str = "exact") -> list[dict[str, Any]
 
 def _projection(population: Population, projection: Projection) -> dict[str, Any]:
     pool = projection.port.pool
-    reads = "graded" if pool else "spikes" if projection.psp is not None else "image"
+    reads = "graded" if projection.port.graded else "spikes" if projection.psp is not None else "image"
     return {
         "source": projection.port.source,
         "target": projection.target,

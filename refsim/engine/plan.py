@@ -48,7 +48,8 @@ class Projection:
     fan_out
         (H, W, 1 or C) int64: existing synapses of each position of `pooled_shape`.
     fan_out_spike
-        The same for each position of the source population: behind a pool, the sum over the windows it is in.
+        The same for each position of the source population, where every spike goes on: behind an average pool, the
+        sum over the windows it is in. None behind a max pool, which sends spikes of its own.
     windows
         (H, W, 1) int64: pool windows each source position is in; None without a pool.
     """
@@ -61,7 +62,7 @@ class Projection:
     theta: Array | None
     synapses: Synapses
     fan_out: Counts
-    fan_out_spike: Counts
+    fan_out_spike: Counts | None
     windows: Counts | None
 
     @property
@@ -212,9 +213,10 @@ class _Compiler:
                 bias = conv.bias.astype(self.dtype)
                 synapses = synapses_of(conv, wire.effective(self.dtype), bias, layout, input_shape, ones)
         fan_out = wire.fan_out(target, self.skip_zero)
-        fan_out_spike, windows = fan_out, None
+        fan_out_spike: Counts | None = fan_out
+        windows = None
         if port.pool:
-            fan_out_spike = unpool(fan_out, port.pool, wire.source)
+            fan_out_spike = unpool(fan_out, port.pool, wire.source) if port.graded else None
             windows = unpool(np.ones((*wire.pooled_shape[1:], 1), dtype=np.int64), port.pool, wire.source)
         return Projection(
             port=port,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any, assert_never
@@ -16,7 +16,7 @@ from refsim.engine.fanout import fan_out_of
 from refsim.engine.kernels.lanes import TILE
 from refsim.engine.kernels.layout import Layout
 from refsim.engine.tables import CHW, as_conv, by_position, folded
-from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Linear, Network, Spiking
+from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Pool, Spiking
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -39,15 +39,32 @@ class Port:
     """
 
     source: str
-    pool: AvgPool2d | None
+    pool: Pool | None
     flatten: bool
     unit: bool
     sized: bool
 
     @property
     def window_size(self) -> int:
-        """Positions of a pool window; 1 without a pool."""
-        return prod(self.pool.kernel) if self.pool else 1
+        """What a number of spikes is divided by: the positions of an average pool's window; 1 without one."""
+        match self.pool:
+            case None | MaxPool2d():
+                return 1
+            case AvgPool2d():
+                return prod(self.pool.kernel)
+            case _:
+                assert_never(self.pool)
+
+    @property
+    def graded(self) -> bool:
+        """Whether numbers of spikes arrive, and not spikes."""
+        match self.pool:
+            case None | MaxPool2d():
+                return False
+            case AvgPool2d():
+                return True
+            case _:
+                assert_never(self.pool)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -187,7 +204,7 @@ def _trace(network: Network, name: str, fold: bool) -> Wire:
                 weighted, flatten = layer, isinstance(layer, Linear)
             case Flatten():
                 flatten = True
-            case AvgPool2d():
+            case AvgPool2d() | MaxPool2d():
                 pool = layer
             case Spiking():
                 # Only equal spikes can be counted as +-1, with theta folded into the weight: one rounding, as
@@ -200,10 +217,10 @@ def _trace(network: Network, name: str, fold: bool) -> Wire:
                 assert_never(layer)
         name = layer.inputs[0]
     flatten = flatten and len(network.shapes[name]) == 3
-    unit = fold and weighted is not None and pool is None and equal
-    sized = pool is not None and layer is not None and not equal
-    port = Port(source=name, pool=pool, flatten=flatten, unit=unit, sized=sized)
-    return Wire(network=network, port=port, layer=weighted)
+    port = Port(source=name, pool=pool, flatten=flatten, unit=False, sized=False)
+    unit = fold and weighted is not None and not port.graded and equal
+    sized = port.graded and layer is not None and not equal
+    return Wire(network=network, port=replace(port, unit=unit, sized=sized), layer=weighted)
 
 
 def layout_of(shape: CHW, wires: list[Wire]) -> Layout:

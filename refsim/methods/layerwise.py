@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +24,19 @@ from refsim.model import (
     INPUT,
     Activation,
     AnyLayer,
+    AvgPool2d,
     Conv2d,
     Flatten,
     InputSpec,
     Linear,
+    MaxPool2d,
     Network,
     Neuron,
+    Pool,
     Shape,
     Spiking,
 )
+from refsim.reference.maxima import max_pool2d, pool_spikes
 from refsim.reference.neurons import State, fire
 from refsim.reference.synapses import avg_pool2d, sum_pool2d
 
@@ -136,8 +140,8 @@ class Wiring:
             arriving = x[images][None] if wire.is_image else _arriving(sent[wire.port.source], wire, images)
             steps, n, *shape = arriving.shape
             flat = arriving.reshape(steps * n, *shape)
-            if wire.is_image and wire.port.pool is not None:
-                flat = avg_pool2d(flat, wire.port.pool.kernel, wire.port.pool.stride)
+            if wire.is_image:
+                flat = _pooled(flat, wire.port.pool)
             if wire.layer is not None:
                 flat = self._weighted(wire.layer.name, flat)
             part = flat.reshape(steps, n, *self.network.shapes[name])
@@ -152,8 +156,9 @@ class Wiring:
 
     def _count(self, target: str, i: int, spikes: Spikes) -> Counts:
         reached = self._fan_out[target, i]
-        T, n, c = spikes.s.shape[:3]
-        per_position = np.abs(spikes.s).reshape(T, n, c, *reached.shape).sum(axis=2, dtype=np.int64)
+        passing = _passing(spikes.s, self._wires[target][i].port.pool)
+        T, n, c = passing.shape[:3]
+        per_position = np.abs(passing).reshape(T, n, c, *reached.shape).sum(axis=2, dtype=np.int64)
         return np.asarray((per_position * reached).sum(axis=(2, 3)))
 
 
@@ -193,24 +198,56 @@ def _renamed(layer: Conv2d | Linear, reads: str) -> Conv2d | Linear:
 
 
 def _fan_out(wire: Wire) -> Counts:
-    """Existing synapses that a spike of each source position reaches, (H, W); behind a pool, over all windows."""
+    """Existing synapses that a spike reaches from each position that passes it on (`_passing`), (H, W)."""
     target = wire.pooled_shape if wire.layer is None else as_chw(wire.network.shapes[wire.layer.name])
     reached = wire.fan_out(target, skip_zero=False)
-    if wire.port.pool:
+    if wire.port.pool and wire.port.graded:
         reached = unpool(reached, wire.port.pool, wire.source)
     return reached[:, :, 0]
+
+
+def _passing(s: Array, pool: Pool | None) -> Array:
+    """The spikes (T, b, *shape) that are delivered: all through an average pool, those that a max pool makes."""
+    match pool:
+        case None | AvgPool2d():
+            return s
+        case MaxPool2d():
+            n = np.zeros(s.shape[1:], dtype=np.int64)
+            steps = []
+            for each in s.astype(np.int64):
+                n, y = pool_spikes(n, each, pool)
+                steps.append(y)
+            return np.stack(steps)
+        case _:
+            assert_never(pool)
+
+
+def _pooled(values: Array, pool: Pool | None) -> Array:
+    """An image (B, C, H, W) behind the pool it is read through."""
+    match pool:
+        case None:
+            return values
+        case AvgPool2d():
+            return avg_pool2d(values, pool.kernel, pool.stride)
+        case MaxPool2d():
+            return max_pool2d(values, pool)
+        case _:
+            assert_never(pool)
 
 
 def _arriving(spikes: Spikes, wire: Wire, images: slice) -> Array:
     """Postsynaptic potentials (T, b, *shape), behind the pool; s theta, or c theta / cells of the window sum c."""
     s = spikes.s[:, images]
     theta = np.asarray(spikes.theta, dtype=np.float64)
-    if wire.port.pool is None:
-        return s * theta
-    T, n, *shape = s.shape
-    kernel, stride = wire.port.pool.kernel, wire.port.pool.stride
-    sums = sum_pool2d(s.astype(np.int64).reshape(T * n, *shape), kernel, stride)
-    return np.asarray(sums.astype(np.float64) * theta / prod(kernel)).reshape(T, n, *sums.shape[1:])
+    match wire.port.pool:
+        case None | MaxPool2d():
+            return np.asarray(_passing(s, wire.port.pool) * theta)
+        case AvgPool2d(kernel=kernel, stride=stride):
+            T, n, *shape = s.shape
+            sums = sum_pool2d(s.astype(np.int64).reshape(T * n, *shape), kernel, stride)
+            return np.asarray(sums.astype(np.float64) * theta / prod(kernel)).reshape(T, n, *sums.shape[1:])
+        case _:
+            assert_never(wire.port.pool)
 
 
 def start(v0: Array, n_images: int, shape: Shape) -> State:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from refsim.exceptions import NetworkError, UsageError
 from refsim.model.image import InputSpec
-from refsim.model.layers import INPUT, AnyLayer, Linear, Output, Shape, Spiking, output_of, readable_by
+from refsim.model.layers import INPUT, AnyLayer, Linear, MaxPool2d, Output, Shape, Spiking, output_of, readable_by
 from refsim.model.neuron import Neuron
 
 
@@ -33,25 +33,27 @@ class Network:
         if not self.layers:
             raise NetworkError(f"network '{self.name}' has no layers")
         shapes: dict[str, Shape] = {INPUT: self.input.shape}
-        kinds: dict[str, str] = {INPUT: INPUT}
         outputs: dict[str, Output] = {INPUT: "spikes"}
+        earlier: dict[str, AnyLayer] = {}
         later = {layer.name for layer in self.layers}
         for layer in self.layers:
-            if layer.name in kinds:
+            if layer.name in outputs:
                 raise NetworkError(f"layer '{layer.name}': the name is used twice or reserved")
             if not layer.inputs:
                 raise NetworkError(f"layer '{layer.name}': reads nothing")
             for source in layer.inputs:
-                if source not in kinds:
+                if source not in outputs:
                     hint = "comes later or is part of a cycle" if source in later else "does not exist"
                     raise NetworkError(f"layer '{layer.name}': reads '{source}', which {hint}")
                 if outputs[source] not in readable_by(layer):
                     raise NetworkError(
-                        f"layer '{layer.name}': {layer.kind} cannot read '{source}' ({kinds[source]}); "
+                        f"layer '{layer.name}': {layer.kind} cannot read '{source}' ({_kind(earlier.get(source))}); "
                         f"put a spiking layer between them"
                     )
+                if isinstance(layer, MaxPool2d):
+                    _check_max_pool(layer, earlier.get(source))
             shapes[layer.name] = layer.output_shape(tuple(shapes[source] for source in layer.inputs))
-            kinds[layer.name], outputs[layer.name] = layer.kind, output_of(layer)
+            outputs[layer.name], earlier[layer.name] = output_of(layer), layer
         object.__setattr__(self, "_shapes", shapes)
         self._check_outputs()
 
@@ -123,3 +125,16 @@ class Network:
             for layer in self.layers
         )
         return replace(self, layers=layers)
+
+
+def _kind(layer: AnyLayer | None) -> str:
+    return INPUT if layer is None else layer.kind
+
+
+def _check_max_pool(pool: MaxPool2d, source: AnyLayer | None) -> None:
+    """Spikes of one window must be worth the same: their counts are compared, and one goes on for all of them."""
+    if isinstance(source, Spiking) and source.neuron.theta.ndim == 3:
+        raise NetworkError(
+            f"layer '{pool.name}': theta of '{source.name}' has a value for each position, and a max pool compares "
+            f"spikes of one size; give '{source.name}' one theta, or one for each channel"
+        )

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.exceptions import NetworkError
-from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Linear, Network, Neuron, Passive, Spiking
+from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Neuron, Passive, Spiking
 from refsim.reference.activations import qcfs, relu
+from refsim.reference.maxima import max_pool2d, pool_spikes
 from refsim.reference.neurons import State, fire
 from refsim.reference.synapses import avg_pool2d, conv2d, linear, sum_pool2d
 
@@ -25,7 +26,7 @@ class Simulation:
 
     logits : (T, B, K), the readout's input current of each step
     spikes : by spiking layer, (T, B, *shape) int8
-    events : by layer that carries spikes, (T, B, *shape): spikes, or behind a pool the signed window sums
+    events : by layer that carries spikes, (T, B, *shape): spikes, behind an average pool the signed window sums
     currents : by spiking layer, (T, B, *shape), the input current u of each step
     v : by spiking layer, (B, *shape), the potentials after the last step
     """
@@ -71,6 +72,7 @@ def simulate(network: Network, x: Array, T: int, cast: Cast = as_float64) -> Sim
         name: State(*(np.broadcast_to(start, (len(x), *start.shape)).copy() for start in (v0, np.zeros(v0.shape, int))))
         for name, (_, _, v0) in neurons.items()
     }
+    counts: dict[str, Array] = {}  # by max pool, the net counts of what it reads
     log: dict[tuple[str, str], list[Array]] = {}
     for _ in range(T):
         out: dict[str, Array] = {INPUT: x}
@@ -97,6 +99,14 @@ def simulate(network: Network, x: Array, T: int, cast: Cast = as_float64) -> Sim
                             # Spikes of equal size: the window sum c is an integer, its value c theta / k^2.
                             value = cast(events[layer.name]) * theta[:, :1, :1] / (layer.kernel[0] * layer.kernel[1])
                             out[layer.name] = value
+                case MaxPool2d():
+                    if source in events:
+                        s = events[source].astype(np.int64)
+                        n = counts.get(layer.name, np.zeros_like(s))
+                        counts[layer.name], events[layer.name] = pool_spikes(n, s, layer)
+                        out[layer.name] = cast(events[layer.name]) * neurons[source][0][:, :1, :1]
+                    else:
+                        out[layer.name] = current(layer, sources, cast)
                 case Flatten():
                     out[layer.name] = current(layer, sources, cast)
                     if source in events:
@@ -129,6 +139,8 @@ def current(layer: Passive, sources: list[Array], cast: Cast) -> Array:
             return conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
         case AvgPool2d():
             return avg_pool2d(x, layer.kernel, layer.stride)
+        case MaxPool2d():
+            return max_pool2d(x, layer)
         case Flatten():
             return x.reshape(len(x), -1)
         case Add():

@@ -1,7 +1,8 @@
 """The quantised network on one page: what `--dtype int16` and `--dtype int8` simulate, dense and in int64.
 
 Spikes are counted, never scaled: theta of the source is part of the weight. Behind an average pool of k cells arrives
-the signed number c of spikes in the window, and a weight is W theta / k. Every target channel has a unit g in which its
+the signed number c of spikes in the window, and a weight is W theta / k;
+behind a max pool arrive spikes. Every target channel has a unit g in which its
 weights, its bias, its current from the image and its neurons' parameters become whole numbers:
 
     weight = round(W theta_source / k / theta 2^s)       within -Q .. Q, Q = 2^(bits - 1) - 1
@@ -24,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.exceptions import UsageError
-from refsim.model import INPUT, Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Linear, Network, Shape, Spiking
+from refsim.model import INPUT, Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Shape, Spiking
+from refsim.reference.maxima import pool_spikes
 from refsim.reference.network import as_float64, current
 from refsim.reference.neurons import State, fire
 from refsim.reference.synapses import conv2d, linear, sum_pool2d
@@ -59,6 +61,7 @@ def simulate(network: Network, x: Array, T: int, bits: int) -> QuantisedSimulati
     """
     analog = _analog(network, x)
     parts = {layer.name: _Part(network, layer, analog, len(x), bits) for layer in network.driven}
+    seen: dict[str, Array] = {}  # by max pool, the net counts of what it reads
     currents: dict[str, list[Array]] = {name: [] for name in parts}
     spikes: dict[str, list[Array]] = {layer.name: [] for layer in network.spiking}
     for _ in range(T):
@@ -74,9 +77,12 @@ def simulate(network: Network, x: Array, T: int, bits: int) -> QuantisedSimulati
                     spikes[layer.name].append(counts[layer.name])
                 case AvgPool2d() if source in counts:
                     counts[layer.name] = sum_pool2d(counts[source], layer.kernel, layer.stride)
+                case MaxPool2d() if source in counts:
+                    n = seen.get(layer.name, np.zeros_like(counts[source]))
+                    seen[layer.name], counts[layer.name] = pool_spikes(n, counts[source], layer)
                 case Flatten() if source in counts:
                     counts[layer.name] = counts[source].reshape(len(x), -1)
-                case AvgPool2d() | Flatten() | Linear() | Conv2d() | Add():
+                case AvgPool2d() | MaxPool2d() | Flatten() | Linear() | Conv2d() | Add():
                     pass  # of the image, or part of what comes behind it
                 case _:
                     assert_never(layer)
@@ -135,7 +141,7 @@ class _Part:
                 case Conv2d():
                     x = counts[layer.inputs[0]]
                     u = u + conv2d(x, weight, nothing, layer.stride, layer.padding, layer.dilation, layer.groups)
-                case AvgPool2d() | Flatten() | Spiking() | Add():
+                case AvgPool2d() | MaxPool2d() | Flatten() | Spiking() | Add():
                     u = u + counts[layer.name] * weight.reshape(self.g.shape)
                 case _:
                     assert_never(layer)
@@ -174,7 +180,7 @@ def _weight(network: Network, head: AnyLayer) -> Array:
             groups = head.effective_weight().reshape(head.groups, -1, *head.weight.shape[1:])
             scaled = groups * _per_channel(theta, head, head.inputs[0]).reshape(head.groups, 1, -1, 1, 1) / k
             return np.asarray(scaled.reshape(head.weight.shape))
-        case AvgPool2d() | Flatten() | Spiking() | Add():
+        case AvgPool2d() | MaxPool2d() | Flatten() | Spiking() | Add():
             theta, k = _psp(network, head.name, head)
             return np.asarray(_per_channel(theta, head, head.name) / k)
         case _:
@@ -194,6 +200,9 @@ def _psp(network: Network, name: str, head: AnyLayer) -> tuple[Array, int]:
             theta, k = _psp(network, layer.inputs[0], head)
             theta = _per_channel(theta, head, layer.inputs[0]).reshape(-1, 1, 1)
             return np.broadcast_to(theta, network.shapes[name]), k * layer.kernel[0] * layer.kernel[1]
+        case MaxPool2d():
+            theta, k = _psp(network, layer.inputs[0], head)
+            return np.broadcast_to(theta[:, :1, :1], network.shapes[name]), k
         case Linear() | Conv2d() | Add():
             raise AssertionError(f"'{name}' is made of currents, not of spikes")
         case _:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from math import prod
-from typing import Any, Literal, assert_never, cast
+from typing import Any, Literal, assert_never, cast, get_args
 
 import numpy as np
 
 from refsim.exceptions import FormatError, NetworkError
 from refsim.formats.untrusted.content import DIGEST_KEY, Content
 from refsim.formats.untrusted.text import clean
-from refsim.formats.weights.encode import FORMAT
+from refsim.formats.weights.encode import FORMAT, LATEST, version_of
 from refsim.formats.weights.fields import WEIGHTS, Fields, Source, require_name
 from refsim.formats.weights.parts import Golden, Samples
 from refsim.model import (
@@ -20,6 +20,7 @@ from refsim.model import (
     AnyLayer,
     InputSpec,
     Kind,
+    MaxMode,
     Network,
     Neuron,
     Pair,
@@ -33,7 +34,7 @@ _KNOWN_GROUPS = ("input", "classes", "layers", "samples", "golden")
 
 # What to do about layers that people will look for. Everything else is simply "not simulated".
 _INSTEAD = {
-    r"max_?pool": "max pooling is not simulated; train with average pooling",
+    r"max_?pool": "write it as max_pool2d, which says what its mode is",
     r"batch_?norm|^bn": "fold batch normalisation into the layer before it (`refsim convert` does)",
     r"adaptive_?avg|global_?avg": "write it as avg_pool2d with the kernel of the whole plane",
     r"attention|softmax|layer_?norm|group_?norm|gelu|embedding": "attention and normalisation layers are not simulated",
@@ -54,7 +55,7 @@ def decode(content: Content) -> tuple[Network, Samples | None, tuple[Golden, ...
     warnings: list[str] = []
     source = Source(content)
     root = Fields(source, "/")
-    _check_version(root, warnings)
+    minor = _check_version(root, warnings)
     for member in sorted(root.members.difference(_KNOWN_GROUPS)):
         warnings.append(f"/{clean(member)}: unknown group or dataset, ignored")
     name = clean(root.text("name"), None)
@@ -67,6 +68,8 @@ def decode(content: Content) -> tuple[Network, Samples | None, tuple[Golden, ...
         network = Network(name=name, input=input_, layers=layers, classes=classes, metadata=metadata)
     except NetworkError as error:
         raise NetworkError(_with_path(str(error))) from None
+    if minor < _minor(version_of(network)):
+        raise FormatError(f"/: format_version is 1.{minor}, and it has layers that came with {version_of(network)}")
     for layer, shape in network.shapes.items():
         if prod(shape) > MAX_ELEMENTS:
             raise FormatError(f"/layers/{layer}: output shape {shape} has more than 2^28 elements")
@@ -80,7 +83,8 @@ def check_version(content: Content) -> None:
     _check_version(Fields(Source(content), "/"), [])
 
 
-def _check_version(root: Fields, warnings: list[str]) -> None:
+def _check_version(root: Fields, warnings: list[str]) -> int:
+    """The minor version."""
     if not root.has("format"):
         raise FormatError("/: is an HDF5 file but not a refsim weight file (attribute format is missing)")
     root.text("format", (FORMAT,))
@@ -90,8 +94,13 @@ def _check_version(root: Fields, warnings: list[str]) -> None:
     major, minor = map(int, version.split("."))
     if major != 1:
         raise root.error(f"format version {version} cannot be read, this refsim reads 1.x")
-    if minor > 0:
-        warnings.append(f"/: written in format version {version}; this refsim knows 1.0")
+    if minor > _minor(LATEST):
+        warnings.append(f"/: written in format version {version}; this refsim knows {LATEST}")
+    return minor
+
+
+def _minor(version: str) -> int:
+    return int(version.split(".")[1])
 
 
 def _metadata(root: Fields, warnings: list[str]) -> dict[str, str]:
@@ -167,6 +176,9 @@ def _arguments(kind: Kind, fields: Fields) -> dict[str, Any]:
             return _weighted(fields, 4) | pairs | {"groups": fields.integer("groups")}
         case "avg_pool2d":
             return _pairs(fields, "kernel", "stride")
+        case "max_pool2d":
+            pairs = _pairs(fields, "kernel", "stride", "padding", "dilation")
+            return pairs | {"mode": fields.text("mode", get_args(MaxMode))}
         case "flatten" | "add":
             return {}
         case "spiking":
