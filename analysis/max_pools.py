@@ -1,7 +1,7 @@
-"""What a max pool costs the converted network: the running maximum, the OR of spikes, or an average pool instead.
+"""QCFS Alg. 1 (lines 5-7) trains with average pools in place of max pools. What if a network has been trained with them?
 
-Runs the network of a weight file with its max pools in either mode, and with average pools in their place, on the same
-images, and prints accuracy and how often it agrees with the ANN of the file.
+Runs the network of a weight file with its max pools following the maximum, with the OR of spikes, and with average pools
+in their place, on the same images; prints accuracy and how often it agrees with the ANN of the file.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.peers import installed
-from refsim.model import Add, AvgPool2d, Conv2d, Flatten, Linear, Network, Spiking
+from refsim.model import Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Spiking
 
 Array = NDArray[Any]
 
@@ -69,6 +69,8 @@ class Snn(nn.Module):
                         part = nn.Sequential(nn.Flatten(), part)
                 case AvgPool2d():
                     part = nn.AvgPool2d(layer.kernel, layer.stride)
+                case MaxPool2d():
+                    raise SystemExit(f"layer '{layer.name}': the dense simulations know no max pools over spikes")
                 case Flatten():
                     part = nn.Flatten()
                 case Spiking():
