@@ -1,7 +1,7 @@
-"""QCFS Alg. 1 (lines 5-7) trains with average pools in place of max pools. What if a network has been trained with them?
+"""QCFS Alg. 1 (lines 5-7) trains with average pools in place of max pools. What of a network trained with max pools?
 
-Runs the network of a weight file with its max pools following the maximum, with the OR of spikes, and with average pools
-in their place, on the same images; prints accuracy and how often it agrees with the ANN of the file.
+Runs the network of a weight file with its max pools following the maximum, with the OR of spikes, and with average
+pools in their place, on the same images; prints accuracy and how often it agrees with the ANN of the file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,6 @@ from refsim.engine.batches import run_ann, run_snn
 from refsim.model import AnyLayer, AvgPool2d, MaxMode, MaxPool2d
 
 STEPS = (8, 32)
-
-
-def with_mode(network: refsim.Network, mode: MaxMode) -> refsim.Network:
-    """The network with all its max pools in this mode."""
-    return replace(
-        network,
-        layers=tuple(replace(each, mode=mode) if isinstance(each, MaxPool2d) else each for each in network.layers),
-    )
 
 
 def averaged(network: refsim.Network) -> refsim.Network:
@@ -67,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"{study.network.name}: has no max pools; name a weight file that has with -w")
     labels, ann = study.images.labels_of(study.indices), ann_classes(study)
     assert labels is not None
-    contenders = {mode: with_mode(study.network, mode) for mode in get_args(MaxMode)}
+    contenders = {mode: study.network.with_max_pools(mode) for mode in get_args(MaxMode)}
     contenders["average instead"] = averaged(study.network)
     print(f"{study.title}: ANN {100 * np.mean(ann == labels):.1f} %")
     rows: list[list[object]] = [["pools", *(f"{what}, T={t}" for what in ("accuracy", "agrees") for t in STEPS)]]

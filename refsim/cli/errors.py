@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from refsim.cli.errors_plot import check_plot, draw
-from refsim.cli.errors_text import DEFINITIONS, render
+from refsim.cli.errors_text import definitions, render
 from refsim.cli.options import (
     Inputs,
     color_option,
@@ -99,7 +99,7 @@ def errors(
         "dtype": options["dtype"],
         "quantised": describe_quantised(network, options["dtype"]),
         "neuron": "dual" if any(each.neuron.dual for each in network.spiking) else "if",
-        "definitions": {**DEFINITIONS, "unit": "theta, of the neuron concerned"},
+        "definitions": {**definitions(steps), "unit": "theta, of the neuron concerned"},
         "missing": missing,
         "steps": steps,
     }
@@ -134,7 +134,7 @@ def _measure(
     from refsim.engine.plan import compile_network
     from refsim.engine.simulator import forward, simulate
 
-    record = frozenset({"spikes", "v", "current"})
+    record = frozenset({"spikes", "v", "current", "followed"})
     plan = compile_network(network, options["dtype"])
     ann = compile_network(network, options["dtype"], fold=False) if with_ann else None
 

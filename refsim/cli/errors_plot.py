@@ -31,9 +31,9 @@ def parts_of(layer: dict[str, Any]) -> dict[str, Any]:
     """
     relu, qcfs = layer["against_relu"], layer["against_qcfs"]
     if qcfs:
-        return {key: qcfs[key] for key in ("quantization", "unevenness", "propagated", "total")}
-    keys = ("clipping", "quantization", "unevenness", *(("propagated", "total") if "total" in relu else ("local",)))
-    return {key: relu[key] for key in keys}
+        return {key: qcfs[key] for key in ("quantization", "unevenness", "pool", "propagated", "total") if key in qcfs}
+    keys = ("clipping", "quantization", "unevenness", "pool", "propagated", "total" if "total" in relu else "local")
+    return {key: relu[key] for key in keys if key in relu}
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
@@ -68,7 +68,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
         else:
             total = next(key for key in ("total", "local") if all(key in parts for parts in every))
             keys = dict.fromkeys(key for parts in every for key in parts if key != total)
-            # A part that a layer does not have is 0: clipping, where its ANN clips too.
+            # A part that a layer does not have is 0: clipping, where its ANN clips too; pool, without max pools.
             means = {key: [parts.get(key, {"mean": 0.0})["mean"] for parts in every] for key in keys}
             plot_split(axes[0], names, means, [parts[total]["mean"] for parts in every])
             plot_counts(axes[1], names, {key: [share_of(layer, key) for layer in layers] for key in SHARES})

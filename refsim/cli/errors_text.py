@@ -17,6 +17,20 @@ DEFINITIONS = {
     "total": "phi - h(z), phi = theta N / T; h = ReLU, or QCFS_L as in the source ANN",
 }
 
+POOL = {
+    "pool": "h(zbar) - h(zbar*), zbar* = zbar if the max pools before it had followed the maximum; behind them "
+    "propagated is h(zbar*) - h(z)",
+}
+
+
+def definitions(steps: list[dict[str, Any]]) -> dict[str, str]:
+    """The words that a report with these steps uses."""
+    return DEFINITIONS | POOL if _has_pool(steps) else DEFINITIONS
+
+
+def _has_pool(steps: list[dict[str, Any]]) -> bool:
+    return any("pool" in layer["against_relu"] for step in steps for layer in step["layers"])
+
 
 def render(report: dict[str, Any], detailed: bool, color: bool) -> list[str]:
     """The report as text for people: a table with one line per layer, or a paragraph for each layer asked for."""
@@ -32,17 +46,21 @@ def render(report: dict[str, Any], detailed: bool, color: bool) -> list[str]:
             for layer in step["layers"]:
                 lines += ["", *_paragraph(layer, step["T"], color)]
         else:
-            lines += ["", f"T={step['T']}", *columns([_HEAD, *(_row(layer) for layer in step["layers"])], gap=2)]
-    return [*lines, "", *(dim(f"{key} = {text}", color) for key, text in DEFINITIONS.items())]
+            pool = _has_pool([step])
+            rows = [_head(pool), *(_row(layer, pool) for layer in step["layers"])]
+            lines += ["", f"T={step['T']}", *columns(rows, gap=2)]
+    words = definitions(report["steps"])
+    return [*lines, "", *(dim(f"{key} = {text}", color) for key, text in words.items())]
 
 
-_HEAD = (
-    *("#", "layer", "theta", "clipping", "quantiz.", "uneven.", "against", "quantiz.", "propag.", "total", "RMS"),
-    *("exact", "+1", "-1", "|d|>=2"),
-)
+def _head(pool: bool) -> tuple[str, ...]:
+    return (
+        *("#", "layer", "theta", "clipping", "quantiz.", "uneven.", "against", "quantiz.", *(["pool"] * pool)),
+        *("propag.", "total", "RMS", "exact", "+1", "-1", "|d|>=2"),
+    )
 
 
-def _row(layer: dict[str, Any]) -> list[str]:
+def _row(layer: dict[str, Any], pool: bool) -> list[str]:
     relu, count = layer["against_relu"], layer["spike_count"]
     # What the source ANN computes: QCFS_L where it is known, else ReLU, if the ANN was run.
     ann = layer["against_qcfs"] or (relu if "total" in relu else {})
@@ -52,13 +70,16 @@ def _row(layer: dict[str, Any]) -> list[str]:
         _theta(layer),
         *(_signed(relu[key]["mean"]) for key in ("clipping", "quantization", "unevenness")),
         f"QCFS_{layer['L']}" if layer["against_qcfs"] else "ReLU" if ann else "?",
-        *(_signed(ann[key]["mean"]) if ann else "-" for key in ("quantization", "propagated", "total")),
+        *(
+            _signed(ann[key]["mean"]) if key in ann else "-"
+            for key in ("quantization", *(["pool"] * pool), "propagated", "total")
+        ),
         f"{ann['total']['rms']:.4f}" if ann else "-",
         *(percent(count[key]) for key in ("exact", "plus_1", "minus_1", "more")),
     ]
 
 
-_PARTS = ("clipping", "quantization", "unevenness", "local", "propagated", "total")
+_PARTS = ("clipping", "quantization", "unevenness", "local", "pool", "propagated", "total")
 
 
 def _paragraph(layer: dict[str, Any], T: int, color: bool) -> list[str]:

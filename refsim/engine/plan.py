@@ -22,7 +22,7 @@ from refsim.engine.quantised import WEIGHTS, Quantised, quantise
 from refsim.engine.tables import CHW, by_position, identity_of, neurons_of, synapses_of
 from refsim.engine.wiring import Port, Wire, as_chw, layout_of, wires_of
 from refsim.exceptions import UsageError
-from refsim.model import Activation, Conv2d, Linear, Network, Shape, Spiking
+from refsim.model import INPUT, Activation, Conv2d, Linear, MaxPool2d, Network, Shape, Spiking
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -64,6 +64,12 @@ class Projection:
     fan_out: Counts
     fan_out_spike: Counts | None
     windows: Counts | None
+
+    @property
+    def takes_or(self) -> bool:
+        """Whether it reads spikes through a max pool that does not follow the maximum."""
+        pool = self.port.pool
+        return isinstance(pool, MaxPool2d) and pool.mode == "or" and self.port.source != INPUT
 
     @property
     def n_synapses(self) -> int:
@@ -122,6 +128,16 @@ class Plan:
         if self.mode != "exact":
             return self
         return compile_network(self.network, np.float64, fold=self.fold, skip_zero_weights=self.skip_zero_weights)
+
+    @cached_property
+    def following(self) -> Plan:
+        """The same plan with max pools that all follow the maximum."""
+        return compile_network(
+            self.network.with_max_pools("cumulative"),
+            self.mode,
+            fold=self.fold,
+            skip_zero_weights=self.skip_zero_weights,
+        )
 
 
 def compile_network(

@@ -8,7 +8,18 @@ from functools import cached_property
 
 from refsim.exceptions import NetworkError, UsageError
 from refsim.model.image import InputSpec
-from refsim.model.layers import INPUT, AnyLayer, Linear, MaxPool2d, Output, Shape, Spiking, output_of, readable_by
+from refsim.model.layers import (
+    INPUT,
+    AnyLayer,
+    Linear,
+    MaxMode,
+    MaxPool2d,
+    Output,
+    Shape,
+    Spiking,
+    output_of,
+    readable_by,
+)
 from refsim.model.neuron import Neuron
 
 
@@ -117,6 +128,11 @@ class Network:
                 return layer
         names = ", ".join(f"{i}={layer.name}" for i, layer in enumerate(self.spiking, start=1))
         raise UsageError(f"no spiking layer '{key}' in '{self.name}'; it has {names}")
+
+    def with_max_pools(self, mode: MaxMode) -> Network:
+        """The same network with all its max pools in this mode."""
+        layers = tuple(replace(layer, mode=mode) if isinstance(layer, MaxPool2d) else layer for layer in self.layers)
+        return replace(self, layers=layers)
 
     def with_neurons(self, change: Mapping[str, Neuron]) -> Network:
         """The same network with other neurons in the named spiking layers."""

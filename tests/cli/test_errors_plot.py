@@ -69,14 +69,17 @@ def test_parts_are_those_that_can_be_known() -> None:
     relu = dict.fromkeys(("clipping", "quantization", "unevenness", "local"))
     with_ann = relu | dict.fromkeys(("propagated", "total"))
     qcfs = dict.fromkeys(("quantization", "propagated", "total", "unevenness"))
+    pooled = with_ann | {"pool": None}
     found = [
         list(errors_plot.parts_of({"against_relu": a, "against_qcfs": b}))
-        for a, b in ((relu, None), (with_ann, None), (with_ann, qcfs))
+        for a, b in ((relu, None), (with_ann, None), (with_ann, qcfs), (pooled, None), (pooled, qcfs | {"pool": None}))
     ]
     assert found == [
         ["clipping", "quantization", "unevenness", "local"],
         ["clipping", "quantization", "unevenness", "propagated", "total"],
         ["quantization", "unevenness", "propagated", "total"],
+        ["clipping", "quantization", "unevenness", "pool", "propagated", "total"],
+        ["quantization", "unevenness", "pool", "propagated", "total"],
     ]
 
 

@@ -101,7 +101,7 @@ def test_the_or_of_spikes_is_what_the_specification_says_for_any_spikes(data, dr
 
 @pytest.mark.parametrize("mode", ["cumulative", "or"])
 @pytest.mark.parametrize("T", [1, 7, 8, 70])
-def test_beyond_one_mask_word_and_at_the_largest_differences(mode, T):
+def test_largest_differences_of_counts_and_several_mask_words(mode, T):
     pool = MaxPool2d(name="pool", inputs=("s",), kernel=(2, 2), stride=(1, 1), padding=(1, 1), mode=mode)
     s = np.random.default_rng(T).integers(-1, 2, (T, 1, 70, 2, 3))
     s[:, :, 64:, 0], s[:, :, 64:, 1] = 1, -1  # counts T and -T within a window
