@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 from common import Study, accuracies, new_figure, options, powers_of_two, publish, styled, table
 
-from refsim import AvgPool2d, Conv2d, Flatten, Linear, Network, Spiking
+from refsim import Conv2d, Linear, Network, Spiking
+from refsim.model import INPUT
 from refsim.plots.accuracy import plot_accuracy, plot_ann_line
 from refsim.plots.style import LOOKS
 
@@ -26,10 +27,10 @@ def max_activation_thresholds(network: Network) -> dict[str, float]:
         if not isinstance(weighted, Conv2d | Linear):
             raise SystemExit(f"layer '{layer.name}' reads '{weighted.name}': the rule is for chains of layers")
         source = weighted.inputs[0]
-        # An average over a window is no larger than what it is made of.
-        while isinstance(network.by_name.get(source), AvgPool2d | Flatten):
+        # A mean or maximum over a window is no larger than what it is made of.
+        while source != INPUT and not isinstance(network.by_name[source], Spiking):
             source = network.by_name[source].inputs[0]
-        if isinstance(network.by_name.get(source), Spiking):
+        if source != INPUT:
             positive = np.maximum(weighted.effective_weight(), 0).reshape(len(weighted.weight), -1).sum(axis=1)
             theta[layer.name] = theta[source] * float(positive.max())
         else:

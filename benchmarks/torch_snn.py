@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.peers import installed
-from refsim.model import Add, AvgPool2d, Conv2d, Flatten, Linear, Network, Spiking
+from refsim.model import Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Spiking
 
 Array = NDArray[Any]
 
@@ -53,25 +53,32 @@ class Snn(nn.Module):
         self.parts = nn.ModuleList()
         constant = {"input"}
         for layer in network.layers:
-            part: nn.Module = nn.Identity()
-            if isinstance(layer, Conv2d | Linear):
-                weight = torch.tensor(layer.effective_weight(), dtype=dtype)
-                if isinstance(layer, Conv2d):
-                    part = nn.Conv2d(
-                        weight.shape[1] * layer.groups, weight.shape[0], weight.shape[2:], layer.stride,
-                        layer.padding, layer.dilation, layer.groups,
-                    ).to(dtype)  # fmt: skip
-                else:
-                    part = nn.Linear(weight.shape[1], weight.shape[0]).to(dtype)
-                part.weight.data, part.bias.data = weight, torch.tensor(layer.bias, dtype=dtype)
-                if isinstance(layer, Linear):  # reads planes in C order, behind a global pool
-                    part = nn.Sequential(nn.Flatten(), part)
-            elif isinstance(layer, AvgPool2d):
-                part = nn.AvgPool2d(layer.kernel, layer.stride)
-            elif isinstance(layer, Flatten):
-                part = nn.Flatten()
-            elif isinstance(layer, Spiking):
-                part = fire(layer, T, layer.inputs[0] in constant, dtype)
+            part: nn.Module
+            match layer:
+                case Conv2d() | Linear():
+                    weight = torch.tensor(layer.effective_weight(), dtype=dtype)
+                    if isinstance(layer, Conv2d):
+                        part = nn.Conv2d(
+                            weight.shape[1] * layer.groups, weight.shape[0], weight.shape[2:], layer.stride,
+                            layer.padding, layer.dilation, layer.groups,
+                        ).to(dtype)  # fmt: skip
+                    else:
+                        part = nn.Linear(weight.shape[1], weight.shape[0]).to(dtype)
+                    part.weight.data, part.bias.data = weight, torch.tensor(layer.bias, dtype=dtype)
+                    if isinstance(layer, Linear):  # reads planes in C order, behind a global pool
+                        part = nn.Sequential(nn.Flatten(), part)
+                case AvgPool2d():
+                    part = nn.AvgPool2d(layer.kernel, layer.stride)
+                case MaxPool2d():
+                    raise SystemExit(f"layer '{layer.name}': the dense simulations know no max pools over spikes")
+                case Flatten():
+                    part = nn.Flatten()
+                case Spiking():
+                    part = fire(layer, T, layer.inputs[0] in constant, dtype)
+                case Add():
+                    part = nn.Identity()  # `forward` adds
+                case _:
+                    assert_never(layer)
             if not isinstance(layer, Spiking) and set(layer.inputs) <= constant:
                 constant.add(layer.name)
             self.parts.append(part)

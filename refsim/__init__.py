@@ -29,6 +29,7 @@ _HOMES = {
     "Images": "refsim.formats.images.inputs",
     "InputSpec": "refsim.model",
     "Linear": "refsim.model",
+    "MaxPool2d": "refsim.model",
     "Network": "refsim.model",
     "Neuron": "refsim.model",
     "RefsimError": "refsim.exceptions",
@@ -66,6 +67,7 @@ __all__ = [
     "Images",
     "InputSpec",
     "Linear",
+    "MaxPool2d",
     "Network",
     "Neuron",
     "RefsimError",
@@ -103,7 +105,19 @@ if TYPE_CHECKING:
     from refsim.formats.weights.hdf5 import save
     from refsim.formats.weights.locate import load
     from refsim.formats.weights.parts import Samples, WeightFile
-    from refsim.model import Activation, Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
+    from refsim.model import (
+        Activation,
+        Add,
+        AvgPool2d,
+        Conv2d,
+        Flatten,
+        InputSpec,
+        Linear,
+        MaxPool2d,
+        Network,
+        Neuron,
+        Spiking,
+    )
     from refsim.reports.compare import Comparison
     from refsim.reports.errors import ErrorReport
     from refsim.reports.run import Run, SnnRun

@@ -24,16 +24,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = (
-    "test_edges.py",
-    "test_kernels.py",
-    "test_counts.py",
-    "test_equality.py",
+    "engine/test_edges.py",
+    "engine/test_kernels.py",
+    "engine/test_counts.py",
+    "theorems/test_max_pool.py",
+    "engine/test_equality.py",
     "kernels/test_exact.py",
     "kernels/test_quantised.py",
-    "test_ann.py",
-    "test_invariance.py",
-    "test_naive.py",
-    "test_kinds.py",
+    "engine/test_ann.py",
+    "engine/test_invariance.py",
+    "engine/test_naive.py",
+    "engine/test_kinds.py",
 )
 TOO_SLOW = ("residual", "long_runs", "falls_back", "recorded_in_float64", "beyond_one_mask_word")
 """Tests of networks so large that interpreting them takes minutes; parts of their names."""
@@ -71,6 +72,7 @@ LISTING, QUANTISED, FIXED, WIRING = (
     "wiring.py",
 )
 PLAN, PORTS, SIMULATOR = "plan.py", "arrivals.py", "simulator.py"
+MAXIMA, SOURCES, LAYERS = "kernels/maxima.py", "sources.py", "../model/layers.py"
 
 MUTANTS = (
     # The neuron
@@ -144,6 +146,42 @@ MUTANTS = (
         "list_bits(bits, x * n_channels + word * WORD, entry, n)\n                            i",
         "list_bits(bits, x * n_channels, entry, n)\n                            i",
     ),
+    # Max pools
+    Mutant("maximum never leads", MAXIMA, "leads |= behind[p, n_digits - 1]", "leads |= np.uint64(0)"),
+    Mutant("maximum falls with a tie", MAXIMA, "ties |= ~some", "ties |= np.uint64(0)"),
+    Mutant("maximum of the last window stays", MAXIMA, "behind[p, k] = 0", "behind[p, k] = behind[p, k]"),
+    Mutant("maximum forgets who lost", MAXIMA, "carry = minus[b, row, column, t, word]", "carry = carry"),
+    Mutant("maximum moves nobody", MAXIMA, "borrow, carry = falls, leads", "borrow, carry = leads, leads"),
+    Mutant("maximum moves only upwards", MAXIMA, "if leads | falls != np.uint64(0)", "if leads != np.uint64(0)"),
+    Mutant(
+        "maximum without a borrow",
+        MAXIMA,
+        "borrow &= ~digit\n                                carry &= digit\n                                behind",
+        "borrow &= digit\n                                carry &= digit\n                                behind",
+    ),
+    Mutant("maximum of a transposed window", MAXIMA, "p // n_columns * step_y", "p // n_rows * step_y"),
+    Mutant("maximum has no digit for the sign", PORTS, "(2 * T).bit_length() + 1", "(2 * T).bit_length()"),
+    Mutant("maximum has one digit less", PORTS, "(2 * T).bit_length() + 1", "T.bit_length()"),
+    Mutant("modes swapped", PORTS, 'case "cumulative":\n            # Counts', 'case "or":\n            # Counts'),
+    Mutant("or of minus", MAXIMA, "every &= minus", "every |= minus"),
+    Mutant("or without dilation", MAXIMA, "row, column = top + i * step_y", "row, column = top + i"),
+    Mutant("window begins in the padding", FANOUT, "begin if begin >= 0 else begin % dilation", "max(begin, 0)"),
+    Mutant("window ends late", FANOUT, "(pool.kernel[axis] - 1) * dilation + 1", "pool.kernel[axis] * dilation + 1"),
+    Mutant("window of the other padding", FANOUT, "pool.padding[axis], pool", "pool.padding[1 - axis], pool"),
+    Mutant("maximum of the image is a minimum", PORTS, "y, h)].max(axis=1)", "y, h)].min(axis=1)"),
+    Mutant("spikes pass a max pool", PLAN, "if port.graded else None", "if port.pool else None"),
+    Mutant(
+        "max pool divides",
+        WIRING,
+        "case None | MaxPool2d():\n                return 1\n            case AvgPool2d():",
+        "case None:\n                return 1\n            case AvgPool2d() | MaxPool2d():",
+    ),
+    Mutant(
+        "spikes enter no max pool",
+        SOURCES,
+        "projection.windows).sum(axis=0)",
+        "projection.windows).sum(axis=0) * (projection.fan_out_spike is not None)",
+    ),
     # Whole numbers
     Mutant("no filter", INTEGER, "half_units += delivered + SLACK", "half_units = -1"),
     Mutant("a class twice", INTEGER, "part = part + part", "part = part + part + part"),
@@ -197,7 +235,7 @@ MUTANTS = (
     Mutant("border synapses forgotten", FANOUT, "(source >= 0) &", "(source > 0) &"),
     Mutant("fan-out ignores groups", FANOUT, "(conv.weight.shape[0] // conv.groups)", "conv.weight.shape[0]"),
     Mutant("zero weights are negative ones", FANOUT, "(conv.effective_weight() != 0)", "(conv.effective_weight() > 0)"),
-    Mutant("windows of the stride", FANOUT, "top : top + pool.kernel[0]", "top : top + pool.stride[0]"),
+    Mutant("windows of the stride", FANOUT, "(pool.kernel[axis] - 1)", "(pool.stride[axis] - 1)"),
     Mutant("events forgotten too early", PLAN, "return seen - ahead", "return seen"),
     Mutant("gate of the other kind", TABLES, 'gross=neuron.gate == "gross"', 'gross=neuron.gate == "net"'),
     # The simulator
@@ -220,7 +258,7 @@ MUTANTS = (
     # The rule of the house: a layer kind exists everywhere or nowhere
     Mutant(
         "a kind that nobody draws",
-        "model.py",
+        LAYERS,
         "LAYER_KINDS: dict",
         "class Sink(Flatten): kind = 'sink'\n\n\nLAYER_KINDS: dict",
     ),
@@ -265,7 +303,7 @@ def _try(copy: Path, mutant: Mutant) -> str:
 
 def _place(engine: Path, mutant: Mutant) -> Path | None:
     """The file to change: the one the mutant names, or the only other one with its text."""
-    sources = [*engine.glob("*.py"), *engine.glob("kernels/*.py")]
+    sources = [*engine.glob("*.py"), *engine.glob("kernels/*.py"), engine / mutant.path]
     counts = {path: path.read_text(encoding="utf-8").count(mutant.old) for path in sources}
     if counts.get(engine / mutant.path) == 1:
         return engine / mutant.path

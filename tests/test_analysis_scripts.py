@@ -197,6 +197,17 @@ def test_nq_and_qcfs_networks_are_paired_by_seed(run: Run, tmp_path: Path) -> No
 
 
 @compiled
+def test_cumulative_max_pools_follow_the_ann_and_nothing_else_does(run: Run) -> None:
+    out = run("max_pools", "-w", "fashion-maxpool", figure=False)
+    agrees = {key: float(out[key][3].removesuffix(" %")) for key in ("cumulative", "or", "average instead")}
+    assert agrees["cumulative"] >= 95
+    assert agrees["or"] < agrees["cumulative"] - 5
+    assert agrees["average instead"] < agrees["or"]
+    with pytest.raises(SystemExit, match="has no max pools"):
+        run("max_pools", figure=False)
+
+
+@compiled
 def test_manifest_says_what_refsim_run_prints(
     run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

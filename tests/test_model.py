@@ -15,6 +15,7 @@ from refsim.model import (
     Flatten,
     InputSpec,
     Linear,
+    MaxPool2d,
     Network,
     Neuron,
     Spiking,
@@ -202,6 +203,12 @@ def test_neuron_changes_between_if_and_dual():
             lambda: AvgPool2d(name="p", inputs=("x",), kernel=(2, 2), stride=(1, 2, 3)),
             r"layer 'p': stride must be two integers of at least 1, got \(1, 2, 3\)",
         ),
+        (
+            lambda: max_pool(padding=(2, 0), kernel=(3, 3)),
+            r"layer 'pool': padding must be at most half of the kernel \(3, 3\), got \(2, 0\)",
+        ),
+        (lambda: max_pool(dilation=(1, 0)), r"layer 'pool': dilation must be two integers of at least 1, got \(1, 0\)"),
+        (lambda: max_pool(mode="sum"), r"layer 'pool': mode must be cumulative or or, got 'sum'"),
     ],
 )
 def test_layer_refuses(make, message):
@@ -211,6 +218,12 @@ def test_layer_refuses(make, message):
 
 def pool(source: str = "act", kernel=(2, 2), stride=(1, 1)) -> AvgPool2d:
     return AvgPool2d(name="pool", inputs=(source,), kernel=kernel, stride=stride)
+
+
+def max_pool(source: str = "act", **options) -> MaxPool2d:
+    return MaxPool2d(
+        name="pool", inputs=(source,), **{"kernel": (2, 2), "stride": (1, 1), "mode": "cumulative"} | options
+    )
 
 
 FLAT = Flatten(name="flat", inputs=("act",))
@@ -246,6 +259,23 @@ FLAT = Flatten(name="flat", inputs=("act",))
         (
             (conv(), act(), pool(kernel=(4, 1)), linear(source="pool")),
             r"layer 'pool': window \(4, 1\) is larger than the input \(4, 3, 3\)",
+        ),
+        (
+            (conv(), act(), max_pool(kernel=(4, 1)), linear(source="pool")),
+            r"layer 'pool': window \(4, 1\) is larger than the padded input \(4, 3, 3\)",
+        ),
+        (
+            (conv(), act(), max_pool(padding=(1, 0), dilation=(4, 1)), linear(source="pool")),
+            r"layer 'pool': a window of dilation \(4, 1\) lies in the padding alone, of an input \(4, 3, 3\)",
+        ),
+        (
+            (conv(), act(theta=np.ones((4, 3, 3)), v0=0.5), max_pool(), linear(source="pool")),
+            r"layer 'pool': theta of 'act' has a value for each position, and a max pool compares spikes of one size; "
+            r"give 'act' one theta, or one for each channel",
+        ),
+        (
+            (conv(), max_pool("conv"), linear(source="pool")),
+            r"layer 'pool': max_pool2d cannot read 'conv' \(conv2d\); put a spiking layer between them",
         ),
         (
             (conv(), act(), linear("fc"), act("b", "fc"), pool("b"), linear(source="pool")),

@@ -8,12 +8,17 @@ import sys
 import pytest
 
 import refsim
+from refsim.model import LAYER_KINDS
 
 
 @pytest.mark.parametrize("name", [name for name in refsim.__all__ if name != "__version__"])
 def test_every_public_name_exists_and_says_what_it_is(name: str) -> None:
     assert getattr(refsim, name).__doc__
     assert name in dir(refsim)
+
+
+def test_every_kind_of_layer_is_public() -> None:
+    assert {cls.__name__ for cls in LAYER_KINDS.values()} <= set(refsim.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -100,8 +100,10 @@ def _picojoules(prices: Mapping[str, float]) -> dict[str, float]:
 
 
 def _horowitz(name: str, numbers: str, add: float, multiply_add: float) -> EnergyModel:
-    additions = ("sop", "residual", "pool_in", "bias_add", "membrane_update", "comparison", "reset")
-    ann = ("ann_bias_add", "ann_residual_add", "ann_pool_output")
+    additions = (
+        *("sop", "residual", "pool_in", "pool_comparison", "bias_add", "membrane_update", "comparison", "reset"),
+    )
+    ann = ("ann_bias_add", "ann_residual_add", "ann_pool_output", "ann_pool_comparison")
     return EnergyModel(
         name=name,
         joules=_picojoules(

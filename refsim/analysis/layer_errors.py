@@ -47,7 +47,8 @@ class LayerErrors:
 
     against_relu
         `clipping`, `quantization`, `unevenness` and their sum `local` = phi - ReLU(zbar) (QCFS Eq. 9); with the
-        ANN at hand also `propagated` = ReLU(zbar) - ReLU(z) and `total` = phi - ReLU(z).
+        ANN at hand also `propagated` = ReLU(zbar) - ReLU(z) and `total` = phi - ReLU(z). Behind max pools in mode "or"
+        what they add stands apart, `pool` = ReLU(zbar) - ReLU(zbar*) (see `split`).
     against_qcfs
         The same against the ANN's activation QCFS_L: `quantization` (and clipping) against it, `unevenness`,
         `propagated`, `total` = phi - a = g'. Empty for a ReLU source, or without the ANN.
@@ -131,7 +132,7 @@ class ErrorAccumulator:
         Parameters
         ----------
         trace
-            With spikes, v and current recorded.
+            With spikes, v and current recorded, and where there may be max pools in mode "or", followed.
         z : (B, *shape), the ANN's weighted input; None leaves out what needs it
         """
         assert trace.spikes is not None
@@ -141,10 +142,13 @@ class ErrorAccumulator:
         step = max(1, CHUNK // self.theta.size)
         for i in range(0, n_images, step):
             part = slice(i, i + step)
-            self._add(trace.spikes[:, part], trace.current[part], trace.v[part], None if z is None else z[part])
+            followed = None if trace.followed is None else trace.followed[part]
+            self._add(
+                trace.spikes[:, part], trace.current[part], trace.v[part], None if z is None else z[part], followed
+            )
         self.n_images += n_images
 
-    def _add(self, spikes: Array, S: Array, v: Array, z: Array | None) -> None:
+    def _add(self, spikes: Array, S: Array, v: Array, z: Array | None, followed: Array | None) -> None:
         N = spikes.sum(axis=0, dtype=np.int64)
         S, v = S.astype(np.float64, copy=False), v.astype(np.float64, copy=False)
         errors = split(S, N, v, self.theta, self.T)
@@ -156,16 +160,19 @@ class ErrorAccumulator:
         for key in LOCAL:
             self._put("relu", key, getattr(errors, key))
         if z is not None:
-            self._add_ann(errors, z.astype(np.float64, copy=False))
+            zbar = None if followed is None else followed.astype(np.float64, copy=False) / self.T
+            self._add_ann(errors, z.astype(np.float64, copy=False), zbar)
 
-    def _add_ann(self, errors: LocalErrors, z: Array) -> None:
+    def _add_ann(self, errors: LocalErrors, z: Array, followed: Array | None) -> None:
         # lambda is of no use to a ReLU; any positive number will do.
-        found = against(errors, z, self.theta, self.T, Activation(lambda_=1.0, L=None))
+        found = against(errors, z, self.theta, self.T, Activation(lambda_=1.0, L=None), followed)
+        if followed is not None:
+            self._put("relu", "pool", found.pool)
         self._put("relu", "propagated", found.propagated)
         self._put("relu", "total", found.total)
         if self.activation is not None and self.activation.L is not None:
-            found = against(errors, z, self.theta, self.T, self.activation)
-            for key in AGAINST_ANN:
+            found = against(errors, z, self.theta, self.T, self.activation, followed)
+            for key in AGAINST_ANN if followed is None else (*AGAINST_ANN, "pool"):
                 self._put("qcfs", key, getattr(found, key))
         self._residual.add(found.total.reshape(len(z), -1))
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import numpy as np
 
-from refsim.model import Conv2d, Layer, Linear, Network
+from refsim.model import Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Spiking
 
 
 class Macs(NamedTuple):
@@ -26,19 +26,30 @@ def network_macs(network: Network) -> dict[str, Macs]:
     }
 
 
-def layer_macs(layer: Layer, shape: tuple[int, ...]) -> Macs:
+def layer_macs(layer: AnyLayer, shape: tuple[int, ...]) -> Macs:
     """MACs of one layer for one input of this shape; a layer without weights has none."""
-    if isinstance(layer, Linear):
-        return Macs(layer.weight.size, layer.weight.size)
-    if not isinstance(layer, Conv2d):
-        return Macs(0, 0)
-    c_out, c_in, *kernel = layer.weight.shape
-    plane = layer.output_shape((shape,))[1:]
-    taps = [_existing_taps(layer, axis, shape[1 + axis], plane[axis], kernel[axis]) for axis in (0, 1)]
-    return Macs(c_out * c_in * prod(kernel) * prod(plane), c_out * c_in * prod(taps))
+    match layer:
+        case Linear():
+            return Macs(layer.weight.size, layer.weight.size)
+        case Conv2d():
+            c_out, c_in, *kernel = layer.weight.shape
+            plane = layer.output_shape((shape,))[1:]
+            taps = [_existing_taps(layer, axis, shape[1 + axis], plane[axis], kernel[axis]) for axis in (0, 1)]
+            return Macs(c_out * c_in * prod(kernel) * prod(plane), c_out * c_in * prod(taps))
+        case AvgPool2d() | MaxPool2d() | Flatten() | Add() | Spiking():
+            return Macs(0, 0)
+        case _:
+            assert_never(layer)
 
 
-def _existing_taps(layer: Conv2d, axis: int, n_in: int, n_out: int, n_kernel: int) -> int:
+def pool_comparisons(pool: MaxPool2d, shape: tuple[int, ...]) -> int:
+    """Comparisons of a max pool for one input (C, H, W): of k positions that exist in a window, k - 1."""
+    c, *plane = pool.output_shape((shape,))
+    taps = [_existing_taps(pool, axis, shape[1 + axis], plane[axis], pool.kernel[axis]) for axis in (0, 1)]
+    return c * (prod(taps) - prod(plane))
+
+
+def _existing_taps(layer: Conv2d | MaxPool2d, axis: int, n_in: int, n_out: int, n_kernel: int) -> int:
     """Pairs of an output position and a kernel tap that lies inside the input, along one axis."""
     # By tap, not by pair: the pairs of a large kernel on a large plane would not fit into memory.
     offset = np.arange(n_kernel) * layer.dilation[axis] - layer.padding[axis]

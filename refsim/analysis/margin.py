@@ -7,13 +7,13 @@ distance of any potential from its threshold exceeds what rounding can do, no or
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from refsim.engine.results import Result
-from refsim.model import AvgPool2d, Conv2d, Flatten, Linear, Network, Spiking
+from refsim.model import Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Spiking
 
 Floats = NDArray[np.float64]
 
@@ -81,18 +81,23 @@ def rounding_bound(network: Network, layer: Spiking, T: int, x_max: float, dtype
 
 def _current(network: Network, name: str, x_max: float) -> tuple[float, int]:
     """Largest sum of absolute terms of one step's current, and the largest number of terms."""
-    layer: Any = network.by_name.get(name)
+    layer = network.by_name.get(name)
     if layer is None:
         return x_max, 1
-    if isinstance(layer, Spiking):
-        return float(layer.neuron.theta.max()), 1
-    parts = [_current(network, source, x_max) for source in layer.inputs]
-    if isinstance(layer, Conv2d | Linear):
-        weight = np.abs(layer.effective_weight()).reshape(len(layer.weight), -1)
-        source, windows = parts[0]
-        return float((weight.sum(axis=1) * source + np.abs(layer.bias)).max()), weight.shape[1] * windows
-    if isinstance(layer, AvgPool2d):
-        return parts[0][0], parts[0][1] * layer.kernel[0] * layer.kernel[1]
-    if isinstance(layer, Flatten):
-        return parts[0]
-    return sum(size for size, _ in parts), sum(terms for _, terms in parts)
+    match layer:
+        case Spiking():
+            return float(layer.neuron.theta.max()), 1
+        case Conv2d() | Linear():
+            source, windows = _current(network, layer.inputs[0], x_max)
+            weight = np.abs(layer.effective_weight()).reshape(len(layer.weight), -1)
+            return float((weight.sum(axis=1) * source + np.abs(layer.bias)).max()), weight.shape[1] * windows
+        case AvgPool2d():
+            size, terms = _current(network, layer.inputs[0], x_max)
+            return size, terms * layer.kernel[0] * layer.kernel[1]
+        case MaxPool2d() | Flatten():
+            return _current(network, layer.inputs[0], x_max)
+        case Add():
+            parts = [_current(network, source, x_max) for source in layer.inputs]
+            return sum(size for size, _ in parts), sum(terms for _, terms in parts)
+        case _:
+            assert_never(layer)

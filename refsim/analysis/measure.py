@@ -15,7 +15,7 @@ from refsim.model import Spiking
 
 Indices = NDArray[np.int64]
 
-RECORDED = ("spikes", "v", "current")
+RECORDED = ("spikes", "v", "current", "followed")
 
 
 def measure_errors(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.analysis.macs import network_macs
+from refsim.analysis.macs import network_macs, pool_comparisons
 from refsim.engine.results import Result
-from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Linear, Network, Spiking
+from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Spiking
 
 Counts = NDArray[np.int64]
 
@@ -26,6 +27,8 @@ class AnnOperations:
         itself is folded into scale and bias).
     pool_output
         Outputs of average pools.
+    pool_comparison
+        Comparisons of max pools: of k existing positions in a window, k - 1.
     bias_add
         Outputs with a nonzero bias; a batch normalisation's shift is one.
     residual_add
@@ -36,6 +39,7 @@ class AnnOperations:
     mac_existing: int
     bn_element: int
     pool_output: int
+    pool_comparison: int
     bias_add: int
     residual_add: int
 
@@ -50,6 +54,8 @@ class SnnOperations:
         Spikes delivered through identity shortcuts (C5). sop + residual is the headline number.
     pool_in
         Spikes entering pool windows (C3).
+    pool_comparison
+        Comparisons of max pools, of counts or of spikes, at every step; of an image once, as it is constant.
     first_layer_mac
         MACs of the layers that read the image, existing taps, once per image (the current is constant; C4).
     first_layer_mac_repeated
@@ -68,6 +74,7 @@ class SnnOperations:
     sop: Counts
     residual: Counts
     pool_in: Counts
+    pool_comparison: Counts
     first_layer_mac: Counts
     first_layer_mac_repeated: Counts
     bias_add: Counts
@@ -79,17 +86,31 @@ class SnnOperations:
 
 def ann_operations(network: Network) -> AnnOperations:
     """Count the operations of the source ANN for one image, from the shapes alone."""
-    size = {name: prod(shape) for name, shape in network.shapes.items()}
     macs = network_macs(network).values()
+    bn_element = pool_output = pool_comparison = residual_add = 0
+    for layer in network.layers:
+        n_outputs = prod(network.shapes[layer.name])
+        match layer:
+            case Conv2d() | Linear():
+                bn_element += n_outputs * (layer.scale is not None)
+            case AvgPool2d():
+                pool_output += n_outputs
+            case MaxPool2d():
+                pool_comparison += pool_comparisons(layer, network.shapes[layer.inputs[0]])
+            case Add():
+                residual_add += n_outputs * (len(layer.inputs) - 1)
+            case Flatten() | Spiking():
+                pass
+            case _:
+                assert_never(layer)
     return AnnOperations(
         mac_dense=sum(each.dense for each in macs),
         mac_existing=sum(each.existing for each in macs),
-        bn_element=sum(
-            size[each.name] for each in network.layers if isinstance(each, Conv2d | Linear) and each.scale is not None
-        ),
-        pool_output=sum(size[each.name] for each in network.layers if isinstance(each, AvgPool2d)),
+        bn_element=bn_element,
+        pool_output=pool_output,
+        pool_comparison=pool_comparison,
         bias_add=_outputs_with_bias(network),
-        residual_add=sum((len(each.inputs) - 1) * size[each.name] for each in network.layers if isinstance(each, Add)),
+        residual_add=residual_add,
     )
 
 
@@ -104,6 +125,11 @@ def snn_operations(network: Network, result: Result) -> SnnOperations:
 
     weighted = {each.name for each in network.layers if isinstance(each, Conv2d | Linear)}
     macs = sum(each.existing for name, each in network_macs(network).items() if _reads_image(network, name))
+    compared = {INPUT: 0, "spikes": 0}
+    for layer in network.layers:
+        if isinstance(layer, MaxPool2d):
+            source = layer.inputs[0]
+            compared[INPUT if source == INPUT else "spikes"] += pool_comparisons(layer, network.shapes[source])
     neurons = [(prod(network.shapes[each.name]), each.neuron.dual) for each in network.spiking]
     counts = result.populations.values()
     return SnnOperations(
@@ -111,6 +137,7 @@ def snn_operations(network: Network, result: Result) -> SnnOperations:
         sop=accumulated([ops.unit for (_, target), ops in result.ops.items() if target in weighted]),
         residual=accumulated([ops.unit for (_, target), ops in result.ops.items() if target not in weighted]),
         pool_in=accumulated([ops.pool_in for ops in result.ops.values()]),
+        pool_comparison=compared[INPUT] * result.n_images + compared["spikes"] * every_step,
         first_layer_mac=nothing + macs * result.n_images,
         first_layer_mac_repeated=macs * every_step,
         bias_add=_outputs_with_bias(network) * every_step,

@@ -16,8 +16,14 @@ ANN's activation a = h(z), with h = ReLU or the ANN's QCFS_L,
 
     phi - h(z) = [phi - h(zbar)] + [h(zbar) - h(z)] = local + propagated
 
-where the second part is what the layers before have done to this layer's input. All functions take any number
-type; on float64 the identities hold up to rounding, on `Fraction` and on dyadic numbers exactly.
+where the second part is what the layers before have done to this layer's input. Where it reads through max pools in
+mode "or", which add an error of their own, that part is two:
+
+    h(zbar) - h(z) = [h(zbar) - h(zbar*)] + [h(zbar*) - h(z)] = pool + propagated
+
+with zbar* the mean input current that it would have had if they had followed the maximum, given the same spikes before
+them: W (theta max N(T) / T) + b behind one such pool. All functions take any number type; on float64 the identities
+hold up to rounding, on `Fraction` and on dyadic numbers exactly.
 """
 
 from __future__ import annotations
@@ -80,14 +86,17 @@ class AnnErrors:
         clipping and quantization.
     unevenness
         As in `LocalErrors`.
+    pool
+        h(zbar) - h(zbar*), caused by max pools in mode "or".
     propagated
-        h(zbar) - h(z), caused by earlier layers.
+        h(zbar*) - h(z), caused by earlier layers.
     total
         phi - h(z); for h = QCFS_L this is NQ's residual g' (NQ Eq. 9).
     """
 
     quantization: Array
     unevenness: Array
+    pool: Array
     propagated: Array
     total: Array
 
@@ -147,10 +156,16 @@ def _floor_of_quotient(v: Array, theta: Array) -> Array:
     return np.asarray(floor)
 
 
-def against(errors: LocalErrors, z: Array, theta: Array, T: int, activation: Activation) -> AnnErrors:
+def against(
+    errors: LocalErrors, z: Array, theta: Array, T: int, activation: Activation, followed: Array | None = None
+) -> AnnErrors:
     """Compare a layer with the ANN's activation at its weighted input z (B, *shape).
 
     `activation.L` None stands for ReLU. The numbers take the type of z and theta.
+
+    Parameters
+    ----------
+    followed : (B, *shape), zbar*; None: it is zbar
 
     Raises
     ------
@@ -160,10 +175,12 @@ def against(errors: LocalErrors, z: Array, theta: Array, T: int, activation: Act
     if activation.L == 0:
         raise UsageError("the file does not say L, the ANN's quantization steps; convert again with --L")
     expected, actual = (_activate(each, activation) for each in (z, errors.zbar))
+    before = actual if followed is None else _activate(followed, activation)
     return AnnErrors(
         quantization=theta * errors.level / T - actual,
         unevenness=errors.unevenness,
-        propagated=actual - expected,
+        pool=actual - before,
+        propagated=before - expected,
         total=errors.phi - expected,
     )
 

@@ -8,7 +8,7 @@ from refsim.analysis.layer_errors import Summary
 from refsim.cli.quantised_text import render_rounded
 from refsim.cli.tables import columns, dim, emphasize
 from refsim.formats.untrusted.text import clean
-from refsim.reports.errors import DEFINITIONS, ErrorReport, LayerReport
+from refsim.reports.errors import ErrorReport, LayerReport
 from refsim.reports.units import percent
 
 
@@ -26,17 +26,19 @@ def render(report: ErrorReport, detailed: bool, color: bool) -> list[str]:
             for layer in step.layers:
                 lines += ["", *_paragraph(layer, step.T, color)]
         else:
-            lines += ["", f"T={step.T}", *columns([_HEAD, *(_row(layer) for layer in step.layers)], gap=2)]
-    return [*lines, "", *(dim(f"{key} = {text}", color) for key, text in DEFINITIONS.items())]
+            rows = [_head(step.has_pool), *(_row(layer, step.has_pool) for layer in step.layers)]
+            lines += ["", f"T={step.T}", *columns(rows, gap=2)]
+    return [*lines, "", *(dim(f"{key} = {text}", color) for key, text in report.definitions.items())]
 
 
-_HEAD = (
-    *("#", "layer", "theta", "clipping", "quantiz.", "uneven.", "against", "quantiz.", "propag.", "total", "RMS"),
-    *("exact", "+1", "-1", "|d|>=2"),
-)
+def _head(pool: bool) -> list[str]:
+    return [
+        *("#", "layer", "theta", "clipping", "quantiz.", "uneven.", "against", "quantiz.", *(["pool"] * pool)),
+        *("propag.", "total", "RMS", "exact", "+1", "-1", "|d|>=2"),
+    ]
 
 
-def _row(layer: LayerReport) -> list[str]:
+def _row(layer: LayerReport, pool: bool) -> list[str]:
     relu, qcfs, count = layer.errors.against_relu, layer.errors.against_qcfs, layer.spike_count
     # What the source ANN computes: QCFS_L where it is known, else ReLU, if the ANN was run.
     ann = qcfs or (relu if "total" in relu else {})
@@ -46,13 +48,16 @@ def _row(layer: LayerReport) -> list[str]:
         _theta(layer),
         *(_signed(relu[key].mean) for key in ("clipping", "quantization", "unevenness")),
         f"QCFS_{layer.L}" if qcfs else "ReLU" if ann else "?",
-        *(_signed(ann[key].mean) if ann else "-" for key in ("quantization", "propagated", "total")),
+        *(
+            _signed(ann[key].mean) if key in ann else "-"
+            for key in ("quantization", *(["pool"] * pool), "propagated", "total")
+        ),
         f"{ann['total'].rms:.4f}" if ann else "-",
         *(percent(count[key]) for key in ("exact", "plus_1", "minus_1", "more")),
     ]
 
 
-_PARTS = ("clipping", "quantization", "unevenness", "local", "propagated", "total")
+_PARTS = ("clipping", "quantization", "unevenness", "local", "pool", "propagated", "total")
 
 
 def _paragraph(layer: LayerReport, T: int, color: bool) -> list[str]:

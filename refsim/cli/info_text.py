@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from refsim.cli.tables import columns
 from refsim.formats.untrusted.text import clean
-from refsim.model import Shape
+from refsim.model import Pair, Shape
 from refsim.reports.info import FileReport, LayerInfo, NeuronReport, Range
 from refsim.reports.plan import ProjectionReport
 
@@ -50,18 +50,23 @@ def _detail(layer: LayerInfo) -> str:
     dtype = "" if layer.weights is None else layer.weights.dtype
     if layer.conv is not None and layer.weights is not None:
         conv = layer.conv
-        text = _times(layer.weights.weight[2:])
-        for key, value, usual in (
-            ("stride", conv.stride, (1, 1)),
-            ("padding", conv.padding, (0, 0)),
-            ("dilation", conv.dilation, (1, 1)),
-        ):
-            text += f"  {key} {_times(value)}" if value != usual else ""
-        text += f"  groups {conv.groups}" if conv.groups != 1 else ""
-        return f"{text}  {dtype}"
+        unusual = _unusual(
+            stride=(conv.stride, (1, 1)), padding=(conv.padding, (0, 0)), dilation=(conv.dilation, (1, 1))
+        )
+        groups = f"  groups {conv.groups}" if conv.groups != 1 else ""
+        return f"{_times(layer.weights.weight[2:])}{unusual}{groups}  {dtype}"
     if layer.pool is not None:
         return f"{_times(layer.pool.kernel)}  stride {_times(layer.pool.stride)}"
+    if layer.max_pool is not None:
+        pool = layer.max_pool
+        unusual = _unusual(padding=(pool.padding, (0, 0)), dilation=(pool.dilation, (1, 1)))
+        return f"{_times(pool.kernel)}  stride {_times(pool.stride)}{unusual}  {pool.mode}"
     return dtype
+
+
+def _unusual(**pairs: tuple[Pair, Pair]) -> str:
+    """The pairs that differ from what they usually are."""
+    return "".join(f"  {key} {_times(value)}" for key, (value, usual) in pairs.items() if value != usual)
 
 
 def _neuron(each: NeuronReport) -> str:

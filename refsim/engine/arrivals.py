@@ -3,33 +3,71 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refsim.engine.events import WORD, Digits, Events, SpikeTrain
+from refsim.engine.fanout import window_of
 from refsim.engine.kernels.digits import count_numbers, count_ops, flatten_mask, sum_windows
 from refsim.engine.kernels.lists import count_digits, count_values, list_classes, list_numbers, list_values
+from refsim.engine.kernels.maxima import follow_maxima, largest_spikes
 from refsim.engine.kernels.rows import STRIDE
 from refsim.engine.wiring import Port
-from refsim.model import AvgPool2d
+from refsim.model import AvgPool2d, MaxPool2d, Pool
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
 
 
-def digits_of(train: SpikeTrain, pool: AvgPool2d | None) -> Digits:
+def digits_of(train: SpikeTrain, pool: Pool | None) -> Digits:
     """The signed numbers of spikes that arrive: of one neuron, or of a pool window."""
+    match pool:
+        case None:
+            positive, negative = train
+            return Digits((positive | negative if len(negative) else positive)[None], negative)
+        case MaxPool2d():
+            return digits_of(maxima_of(train, pool), None)
+        case AvgPool2d():
+            return _window_sums(train, pool)
+        case _:
+            assert_never(pool)
+
+
+def _window_sums(train: SpikeTrain, pool: AvgPool2d) -> Digits:
     positive, negative = train
-    if pool is None:
-        return Digits((positive | negative if len(negative) else positive)[None], negative)
     n_images, h, w, T, n_words = positive.shape
     out_h, out_w = ((n - k) // s + 1 for n, k, s in zip((h, w), pool.kernel, pool.stride))
     magnitude = np.zeros((prod(pool.kernel).bit_length(), n_images, out_h, out_w, T, n_words), dtype=np.uint64)
     minus = np.zeros((len(negative), out_h, out_w, T, n_words), dtype=np.uint64)
     sum_windows(train, pool.kernel, pool.stride, np.zeros(len(magnitude), dtype=np.uint64), magnitude, minus)
     return Digits(magnitude, minus)
+
+
+def maxima_of(train: SpikeTrain, pool: MaxPool2d) -> SpikeTrain:
+    """The spikes that go on behind a max pool."""
+    n_images, h, w, T, n_words = train.positive.shape
+    _, out_h, out_w = pool.output_shape(((1, h, w),))
+    rows = _windows([window_of(pool, 0, y, h) for y in range(out_h)])
+    columns = _windows([window_of(pool, 1, x, w) for x in range(out_w)])
+    positive = np.zeros((n_images, out_h, out_w, T, n_words), dtype=np.uint64)
+    negative = np.zeros((len(train.negative), *positive.shape[1:]), dtype=np.uint64)
+    match pool.mode:
+        case "cumulative":
+            # Counts lie within -T .. T; one digit more for the sign.
+            room = (int(rows[:, 1].max() * columns[:, 1].max()), (2 * T).bit_length() + 1)
+            follow_maxima(train, rows, columns, np.zeros(room, dtype=np.uint64), positive, negative)
+        case "or":
+            largest_spikes(train, rows, columns, positive, negative)
+        case _:
+            assert_never(pool.mode)
+    return SpikeTrain(positive, negative)
+
+
+def _windows(slices: list[slice]) -> Counts:
+    """(n, 3), the first position of each, how many, and their distance."""
+    return np.array([(each.start, len(range(each.start, each.stop, each.step)), each.step) for each in slices])
 
 
 def flattened(digits: Digits, n_channels: int) -> Digits:
@@ -95,10 +133,24 @@ def _listed(values: Array) -> Events:
     return events
 
 
-def pooled(values: Array, pool: AvgPool2d | None) -> Array:
-    """Mean over windows of (B, H, W, C), added up in the order of `reference.synapses.sum_pool2d`."""
-    if pool is None:
-        return values
+def pooled(values: Array, pool: Pool | None) -> Array:
+    """Mean or maximum over windows of (B, H, W, C); means in the order of `reference.synapses.sum_pool2d`."""
+    match pool:
+        case None:
+            return values
+        case MaxPool2d():
+            _, h, w, _ = values.shape
+            _, out_h, out_w = pool.output_shape(((1, h, w),))
+            rows = [values[:, window_of(pool, 0, y, h)].max(axis=1) for y in range(out_h)]
+            values = np.stack(rows, axis=1)
+            return np.stack([values[:, :, window_of(pool, 1, x, w)].max(axis=2) for x in range(out_w)], axis=2)
+        case AvgPool2d():
+            return _means(values, pool)
+        case _:
+            assert_never(pool)
+
+
+def _means(values: Array, pool: AvgPool2d) -> Array:
     out_h = (values.shape[1] - pool.kernel[0]) // pool.stride[0] + 1
     out_w = (values.shape[2] - pool.kernel[1]) // pool.stride[1] + 1
     total = np.zeros((len(values), out_h, out_w, values.shape[3]), dtype=values.dtype)

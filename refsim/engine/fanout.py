@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.model import AvgPool2d, Conv2d
+from refsim.model import AvgPool2d, Conv2d, MaxPool2d, Pool
 
 Counts = NDArray[np.int64]
 CHW = tuple[int, int, int]
@@ -32,11 +34,24 @@ def _reached(tap: int, stride: int, padding: int, dilation: int, n_source: int, 
     return source[(source >= 0) & (source < n_source)]
 
 
-def unpool(per_window: Counts, pool: AvgPool2d, shape: CHW) -> Counts:
+def window_of(pool: Pool, axis: int, i: int, n: int) -> slice:
+    """The positions of the plane that window i has along an axis of n positions; the first of them exists."""
+    match pool:
+        case AvgPool2d():
+            padding, dilation = 0, 1
+        case MaxPool2d():
+            padding, dilation = pool.padding[axis], pool.dilation[axis]
+        case _:
+            assert_never(pool)
+    begin = i * pool.stride[axis] - padding
+    end = begin + (pool.kernel[axis] - 1) * dilation + 1
+    return slice(begin if begin >= 0 else begin % dilation, min(end, n), dilation)
+
+
+def unpool(per_window: Counts, pool: Pool, shape: CHW) -> Counts:
     """Sum, for each source position, of `per_window` (H', W', C) over the windows it lies in."""
     total = np.zeros((shape[1], shape[2], per_window.shape[2]), dtype=np.int64)
     for y in range(per_window.shape[0]):
         for x in range(per_window.shape[1]):
-            top, left = y * pool.stride[0], x * pool.stride[1]
-            total[top : top + pool.kernel[0], left : left + pool.kernel[1]] += per_window[y, x]
+            total[window_of(pool, 0, y, shape[1]), window_of(pool, 1, x, shape[2])] += per_window[y, x]
     return total

@@ -23,7 +23,7 @@ from refsim.engine.quantised import WEIGHTS, Quantised, quantise
 from refsim.engine.tables import CHW, by_position, identity_of, neurons_of, synapses_of
 from refsim.engine.wiring import Port, Wire, as_chw, layout_of, wires_of
 from refsim.exceptions import UsageError
-from refsim.model import Activation, Conv2d, Layer, Linear, Network, Shape, Spiking
+from refsim.model import INPUT, Activation, Conv2d, Linear, MaxPool2d, Network, Shape, Spiking
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -46,7 +46,8 @@ class Projection:
     fan_out
         (H, W, 1 or C) int64: existing synapses of each position of `pooled_shape`.
     fan_out_spike
-        The same for each position of the source population: behind a pool, the sum over the windows it is in.
+        The same for each position of the source population, where every spike goes on: behind an average pool, the
+        sum over the windows it is in. None behind a max pool, which sends spikes of its own.
     windows
         (H, W, 1) int64: pool windows each source position is in; None without a pool.
     """
@@ -59,8 +60,14 @@ class Projection:
     theta: Array | None
     synapses: Synapses
     fan_out: Counts
-    fan_out_spike: Counts
+    fan_out_spike: Counts | None
     windows: Counts | None
+
+    @property
+    def takes_or(self) -> bool:
+        """Whether it reads spikes through a max pool that does not follow the maximum."""
+        pool = self.port.pool
+        return isinstance(pool, MaxPool2d) and pool.mode == "or" and self.port.source != INPUT
 
     @property
     def n_synapses(self) -> int:
@@ -120,6 +127,16 @@ class Plan:
             return self
         return compile_network(self.network, np.float64, fold=self.fold, skip_zero_weights=self.skip_zero_weights)
 
+    @cached_property
+    def following(self) -> Plan:
+        """The same plan with max pools that all follow the maximum."""
+        return compile_network(
+            self.network.with_max_pools("cumulative"),
+            self.mode,
+            fold=self.fold,
+            skip_zero_weights=self.skip_zero_weights,
+        )
+
 
 def compile_network(
     network: Network, dtype: DTypeLike = np.float64, *, fold: bool = True, skip_zero_weights: bool = False
@@ -146,18 +163,13 @@ def compile_network(
         mode = "float64"  # activations of the ANN are no whole numbers
     floats = np.dtype(np.float32 if mode == "float32" else np.float64)
     compiler = _Compiler(network, mode, floats, fold, skip_zero_weights)
-    populations = tuple(
-        compiler.population(layer)
-        for layer in network.layers
-        if isinstance(layer, Spiking) or layer is network.layers[-1]
-    )
     return Plan(
         network=network,
         mode=mode,
         dtype=floats,
         fold=fold,
         skip_zero_weights=skip_zero_weights,
-        populations=populations,
+        populations=tuple(compiler.population(layer) for layer in network.driven),
     )
 
 
@@ -177,7 +189,7 @@ class _Compiler:
     fold: bool
     skip_zero: bool
 
-    def population(self, layer: Layer) -> Population:
+    def population(self, layer: Spiking | Linear) -> Population:
         adder, wires = wires_of(self.network, layer, self.fold)
         shape = as_chw(self.network.shapes[layer.name])
         layout = layout_of(shape, wires)
@@ -215,9 +227,10 @@ class _Compiler:
                 bias = conv.bias.astype(self.dtype)
                 synapses = synapses_of(conv, wire.effective(self.dtype), bias, layout, input_shape, ones)
         fan_out = wire.fan_out(target, self.skip_zero)
-        fan_out_spike, windows = fan_out, None
+        fan_out_spike: Counts | None = fan_out
+        windows = None
         if port.pool:
-            fan_out_spike = unpool(fan_out, port.pool, wire.source)
+            fan_out_spike = unpool(fan_out, port.pool, wire.source) if port.graded else None
             windows = unpool(np.ones((*wire.pooled_shape[1:], 1), dtype=np.int64), port.pool, wire.source)
         return Projection(
             port=port,

@@ -22,7 +22,7 @@ from refsim.engine.kernels.synapse import Synapses
 from refsim.engine.tables import CHW, by_position, by_tile, identity_of, synapses_of
 from refsim.engine.wiring import Wire
 from refsim.exceptions import UsageError
-from refsim.model import Layer, Neuron, Spiking
+from refsim.model import Linear, Neuron, Spiking
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -93,7 +93,7 @@ class Quantised:
         return largest + T * (self.largest + image) <= LARGEST
 
 
-def quantise(layer: Layer, wires: list[Wire], shape: CHW, layout: Layout, mode: str) -> Quantised:
+def quantise(layer: Spiking | Linear, wires: list[Wire], shape: CHW, layout: Layout, mode: str) -> Quantised:
     """A population or the readout with weights of the given mode.
 
     Raises
@@ -154,7 +154,7 @@ def bits_of(largest: Floats, limit: int) -> Counts:
     return np.asarray(np.maximum(fits.sum(axis=1) - 1, 0), dtype=np.int64)
 
 
-def _check(layer: Layer, wires: list[Wire], mode: str) -> None:
+def _check(layer: Spiking | Linear, wires: list[Wire], mode: str) -> None:
     if isinstance(layer, Spiking) and layer.neuron.leak != 1:
         raise UsageError(
             f"layer '{layer.name}': its potential leaks (factor {layer.neuron.leak}), which has no counterpart in "

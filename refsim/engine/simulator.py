@@ -7,6 +7,7 @@ same order. Nothing depends on which other images are in the batch.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trac
     T
         Time steps, >= 1.
     record
-        Any of "spikes", "n", "v", "current": kept in the trace for every population.
+        Any of "spikes", "n", "v", "current", "followed": kept in the trace for every population.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trac
     """
     if T < 1:
         raise UsageError(f"T must be at least 1, got {T}")
-    if plan.mode == "exact" and ({"v", "current"} & set(record) or T > MAX_STEPS):
+    if plan.mode == "exact" and ({"v", "current", "followed"} & set(record) or T > MAX_STEPS):
         plan = plan.in_floats
     sources = Sources(_channels_last(x, plan.dtype), T)
     populations: dict[str, PopulationTrace] = {}
@@ -62,7 +63,10 @@ def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trac
         if population is plan.populations[-1]:
             logits = run_readout(population, sources, plan.dtype)
         else:
-            populations[population.name] = _run_population(population, sources, plan.dtype, record)
+            trace = _run_population(population, sources, plan.dtype, record)
+            if "followed" in record and any(each.takes_or for each in population.projections):
+                trace = replace(trace, followed=_followed(plan.following.populations[index], sources, plan.dtype))
+            populations[population.name] = trace
         sources.forget(plan.finished_after(index))
     return Trace(logits=logits, populations=populations, ops=ops, nonzero_macs=nonzero_macs)
 
@@ -120,7 +124,14 @@ def _run_population(
         n=spikes.sum(axis=0, dtype=np.int32) if spikes is not None and "n" in record else None,
         v=_channels_first(done.recorded[0], shape) if "v" in record else None,
         current=_channels_first(done.recorded[1], shape) if "current" in record else None,
+        followed=None,
     )
+
+
+def _followed(twin: Population, sources: Sources, dtype: np.dtype[Any]) -> Array:
+    """The sum of the currents of a population whose max pools follow the maximum, reading what has been sent."""
+    done = run_population(twin, sources, dtype, with_potentials=True)
+    return _channels_first(done.recorded[1], twin.layer_shape)
 
 
 def _nonzero_macs(image: Array, projection: Projection) -> Counts:

@@ -25,7 +25,7 @@ from refsim.engine.kernels.synapse import Synapses
 from refsim.engine.plan import Projection
 from refsim.engine.trace import SynapticOps
 from refsim.engine.wiring import Port
-from refsim.model import INPUT, AvgPool2d
+from refsim.model import INPUT, Pool
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -59,8 +59,8 @@ class Sources:
     def __init__(self, image: Array, T: int) -> None:
         self.image, self.T = image, T
         self.trains: dict[str, SpikeTrain] = {}
-        self._digits: dict[tuple[str, AvgPool2d | None, bool], Digits] = {}
-        self._counts: dict[tuple[str, AvgPool2d | None], Counts] = {}
+        self._digits: dict[tuple[str, Pool | None, bool], Digits] = {}
+        self._counts: dict[tuple[str, Pool | None], Counts] = {}
         self._events: dict[tuple[Port, str], Events] = {}
 
     def digits(self, projection: Projection) -> Digits:
@@ -73,13 +73,13 @@ class Sources:
             self._digits[key] = flattened(self._numbers(port.source, port.pool), projection.pooled_shape[0])
         return self._digits[key]
 
-    def _numbers(self, source: str, pool: AvgPool2d | None) -> Digits:
+    def _numbers(self, source: str, pool: Pool | None) -> Digits:
         key = (source, pool, False)
         if key not in self._digits:
             self._digits[key] = digits_of(self.trains[source], pool)
         return self._digits[key]
 
-    def _counted(self, source: str, pool: AvgPool2d | None) -> Counts:
+    def _counted(self, source: str, pool: Pool | None) -> Counts:
         key = (source, pool)
         if key not in self._counts:
             self._counts[key] = counted(self._numbers(source, pool))
@@ -142,14 +142,14 @@ class Sources:
     def count(self, projection: Projection) -> SynapticOps:
         """Synaptic operations of a projection (semantics 7)."""
         port = projection.port
-        spikes, n_spikes = self._numbers(port.source, None), self._counted(port.source, None)
-        unit = event = weigh(spikes, n_spikes, projection.fan_out_spike)
-        pool_in = np.zeros_like(unit[0])
+        numbers, n_numbers = self._numbers(port.source, port.pool), self._counted(port.source, port.pool)
+        unit = event = weigh(numbers, n_numbers, projection.fan_out)
+        pool_in = np.zeros_like(event[0])
         if projection.windows is not None:
-            event = weigh(
-                self._numbers(port.source, port.pool), self._counted(port.source, port.pool), projection.fan_out
-            )
+            spikes, n_spikes = self._numbers(port.source, None), self._counted(port.source, None)
             pool_in = weigh(spikes, n_spikes, projection.windows).sum(axis=0)
+            if projection.fan_out_spike is not None:
+                unit = weigh(spikes, n_spikes, projection.fan_out_spike)
         return SynapticOps(unit_pos=unit[0], unit_neg=unit[1], event_pos=event[0], event_neg=event[1], pool_in=pool_in)
 
     def forget(self, finished: set[str]) -> None:

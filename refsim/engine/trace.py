@@ -63,6 +63,8 @@ class PopulationTrace:
     spikes : (T, B, *shape) int8, where recorded
     n : (B, *shape) int32, net spike counts, where recorded
     v, current : (B, *shape), final potential and sum of the input current over the T steps, where recorded
+    followed : (B, *shape), what `current` would be if the max pools in mode "or" that it is read through had followed
+        the maximum, given the same spikes before them; where recorded, and None if there are none
     """
 
     n_pos: Counts
@@ -74,6 +76,7 @@ class PopulationTrace:
     n: NDArray[np.int32] | None
     v: Array | None
     current: Array | None
+    followed: Array | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

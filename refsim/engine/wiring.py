@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from refsim.engine.fanout import fan_out_of
 from refsim.engine.kernels.lanes import TILE
 from refsim.engine.kernels.layout import Layout
 from refsim.engine.tables import CHW, as_conv, by_position, folded
-from refsim.model import INPUT, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Spiking
+from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Pool, Spiking
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -39,15 +39,32 @@ class Port:
     """
 
     source: str
-    pool: AvgPool2d | None
+    pool: Pool | None
     flatten: bool
     unit: bool
     sized: bool
 
     @property
     def window_size(self) -> int:
-        """Positions of a pool window; 1 without a pool."""
-        return prod(self.pool.kernel) if self.pool else 1
+        """What a number of spikes is divided by: the positions of an average pool's window; 1 without one."""
+        match self.pool:
+            case None | MaxPool2d():
+                return 1
+            case AvgPool2d():
+                return prod(self.pool.kernel)
+            case _:
+                assert_never(self.pool)
+
+    @property
+    def graded(self) -> bool:
+        """Whether numbers of spikes arrive, and not spikes."""
+        match self.pool:
+            case None | MaxPool2d():
+                return False
+            case AvgPool2d():
+                return True
+            case _:
+                assert_never(self.pool)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -165,39 +182,45 @@ class Wire:
         return np.concatenate(made)
 
 
-def wires_of(network: Network, layer: Layer, fold: bool) -> tuple[str, list[Wire]]:
+def wires_of(network: Network, layer: Spiking | Linear, fold: bool) -> tuple[str, list[Wire]]:
     """The layer that adds the currents of a spiking layer or of the readout, and the currents.
 
     fold
         Fold theta of a source into the weights where all its spikes are equal.
     """
-    drive = network.by_name.get(layer.inputs[0]) if isinstance(layer, Spiking) else layer
-    if drive is not None and drive.kind == "add":
-        return drive.name, [_trace(network, head, fold) for head in drive.inputs]
-    return layer.name, [_trace(network, drive.name if drive is not None else INPUT, fold)]
+    head = layer.inputs[0] if isinstance(layer, Spiking) else layer.name
+    adder = network.by_name.get(head)
+    if isinstance(adder, Add):
+        return adder.name, [_trace(network, branch, fold) for branch in adder.inputs]
+    return layer.name, [_trace(network, head, fold)]
 
 
-def _trace(network: Network, head: str, fold: bool) -> Wire:
+def _trace(network: Network, name: str, fold: bool) -> Wire:
     """Follow a current back to the population it comes from: weights, flatten, pool, source."""
-    name, weighted, flatten, pool = head, None, False, None
-    layer = network.by_name.get(name)
-    if isinstance(layer, Conv2d | Linear):
-        weighted, name = layer, layer.inputs[0]
-        flatten = isinstance(layer, Linear)
-        layer = network.by_name.get(name)
-    if isinstance(layer, Flatten):
-        flatten, name = True, layer.inputs[0]
-        layer = network.by_name.get(name)
-    if isinstance(layer, AvgPool2d):
-        pool, name = layer, layer.inputs[0]
-        layer = network.by_name.get(name)
+    weighted, flatten, pool, equal = None, False, None, False
+    while (layer := network.by_name.get(name)) is not None:
+        match layer:
+            case Conv2d() | Linear():
+                weighted, flatten = layer, isinstance(layer, Linear)
+            case Flatten():
+                flatten = True
+            case AvgPool2d() | MaxPool2d():
+                pool = layer
+            case Spiking():
+                # Only equal spikes can be counted as +-1, with theta folded into the weight: one rounding, as
+                # W * (s * theta).
+                equal = layer.neuron.theta.ndim < 3
+                break
+            case Add():
+                raise AssertionError(f"'{name}' adds currents: each has a wire of its own")
+            case _:
+                assert_never(layer)
+        name = layer.inputs[0]
     flatten = flatten and len(network.shapes[name]) == 3
-    # Only equal spikes can be counted as +-1, with theta folded into the weight: one rounding, as W * (s * theta).
-    equal = isinstance(layer, Spiking) and layer.neuron.theta.ndim < 3
-    unit = fold and weighted is not None and pool is None and equal
-    sized = pool is not None and isinstance(layer, Spiking) and not equal
-    port = Port(source=name, pool=pool, flatten=flatten, unit=unit, sized=sized)
-    return Wire(network=network, port=port, layer=weighted)
+    port = Port(source=name, pool=pool, flatten=flatten, unit=False, sized=False)
+    unit = fold and weighted is not None and not port.graded and equal
+    sized = port.graded and layer is not None and not equal
+    return Wire(network=network, port=replace(port, unit=unit, sized=sized), layer=weighted)
 
 
 def layout_of(shape: CHW, wires: list[Wire]) -> Layout:

@@ -13,7 +13,7 @@ from refsim.exceptions import FormatError, NetworkError, UsageError
 from refsim.formats.untrusted.unpickler import shown
 from refsim.importers.options import Pool
 from refsim.importers.parameters import NeuronChoice, as_int8, fold_batch_norm
-from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Layer, Linear, Shape, Spiking
+from refsim.model import INPUT, Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Linear, Shape, Spiking
 
 Array = NDArray[Any]
 
@@ -39,7 +39,7 @@ class Graph:
         self.where = where
         self.choice = choice
         self.bn_eps = bn_eps
-        self.layers: list[Layer] = []
+        self.layers: list[AnyLayer] = []
         self.shapes: dict[str, Shape] = {INPUT: shape}
 
     def take(self, key: str) -> Array:
@@ -54,7 +54,7 @@ class Graph:
             raise FormatError(f"{self.where}: {shown(key)} is missing")
         return self.left.pop(key)
 
-    def finish(self) -> tuple[Layer, ...]:
+    def finish(self) -> tuple[AnyLayer, ...]:
         """The layers; FormatError if a key was not used: a module we do not know changes the result."""
         if self.left:
             first = shown(next(iter(self.left)))
@@ -156,7 +156,7 @@ class Graph:
             error.add_note(f"{self.where}:{bn}")
             raise
 
-    def _add(self, kind: type[Layer], name: str, inputs: tuple[str, ...], **fields: Any) -> str:
+    def _add(self, kind: type[AnyLayer], name: str, inputs: tuple[str, ...], **fields: Any) -> str:
         try:
             layer = kind(name=name, inputs=inputs, **fields)
             self.shapes[name] = layer.output_shape(tuple(self.shapes[source] for source in inputs))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from refsim.exceptions import FormatError, UsageError
 from refsim.importers.graph import Graph
 from refsim.importers.options import ImageShape, ImportOptions
-from refsim.model import INPUT, Layer
+from refsim.model import INPUT, AnyLayer
 
 Array = NDArray[Any]
 
@@ -31,7 +31,7 @@ def is_resnet(tensors: Mapping[str, Array]) -> bool:
 
 def build_resnet(
     tensors: Mapping[str, Array], where: str, options: ImportOptions
-) -> tuple[ImageShape, tuple[Layer, ...], str]:
+) -> tuple[ImageShape, tuple[AnyLayer, ...], str]:
     """Make the layers.
 
     Returns

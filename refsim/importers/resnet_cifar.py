@@ -19,7 +19,7 @@ from refsim.exceptions import FormatError
 from refsim.importers.graph import Graph
 from refsim.importers.options import ImageShape, ImportOptions
 from refsim.importers.resnet import image_shape
-from refsim.model import INPUT, Layer
+from refsim.model import INPUT, AnyLayer
 
 Array = NDArray[Any]
 
@@ -35,7 +35,7 @@ def is_resnet_cifar(tensors: Mapping[str, Array]) -> bool:
 
 def build_resnet_cifar(
     tensors: Mapping[str, Array], where: str, options: ImportOptions
-) -> tuple[ImageShape, tuple[Layer, ...], str]:
+) -> tuple[ImageShape, tuple[AnyLayer, ...], str]:
     """Make the layers; see `build_resnet`."""
     blocks = sorted((int(match[1]), int(match[2])) for match in filter(None, map(_BLOCK.fullmatch, tensors)))
     depth = len(blocks) // 3

@@ -19,7 +19,7 @@ from refsim.exceptions import FormatError, UsageError
 from refsim.formats.untrusted.unpickler import shown
 from refsim.importers.graph import Graph, square_side
 from refsim.importers.options import ImageShape, ImportOptions
-from refsim.model import INPUT, Layer
+from refsim.model import INPUT, AnyLayer
 
 Array = NDArray[Any]
 Modules = dict[int, str]
@@ -41,7 +41,7 @@ def is_vgg(tensors: Mapping[str, Array]) -> bool:
 
 def build_vgg(
     tensors: Mapping[str, Array], where: str, options: ImportOptions
-) -> tuple[ImageShape, tuple[Layer, ...], str]:
+) -> tuple[ImageShape, tuple[AnyLayer, ...], str]:
     """Make the layers.
 
     Returns

@@ -24,9 +24,11 @@ def with_bias(network: Network, change: Mapping[str, NDArray[np.float64]]) -> Ne
         No weights drive it, so there is no bias.
     """
     new = {}
-    for name, shift in change.items():
-        weighted = [wire.layer for wire in wires_of(network, network.by_name[name], fold=False)[1] if wire.layer]
+    for layer in network.spiking:
+        if layer.name not in change:
+            continue
+        weighted = [wire.layer for wire in wires_of(network, layer, fold=False)[1] if wire.layer]
         if not weighted:
-            raise NetworkError(f"layer '{name}': no weights drive it, so there is no bias to change")
-        new[weighted[0].name] = replace(weighted[0], bias=weighted[0].bias + shift)
+            raise NetworkError(f"layer '{layer.name}': no weights drive it, so there is no bias to change")
+        new[weighted[0].name] = replace(weighted[0], bias=weighted[0].bias + change[layer.name])
     return replace(network, layers=tuple(new.get(layer.name, layer) for layer in network.layers))

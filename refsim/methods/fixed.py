@@ -97,13 +97,13 @@ class Diehl(Fixed):
     def thetas(self, network: Network, calibration: Calibration | None) -> tuple[Thetas, str]:
         """The larger one of the layer's largest activation and its largest weight."""
         thetas, origin = super().thetas(network, calibration)
-        largest = {name: max(theta, _largest_weight(network, name)) for name, theta in thetas.items()}
+        largest = {each.name: max(thetas[each.name], _largest_weight(network, each)) for each in network.spiking}
         return largest, f"{origin}, or the largest weight if that is larger"
 
 
-def _largest_weight(network: Network, name: str) -> float:
+def _largest_weight(network: Network, layer: Spiking) -> float:
     """Of the layers that drive this population."""
-    weights = [wire.layer for wire in wires_of(network, network.by_name[name], fold=False)[1] if wire.layer]
+    weights = [wire.layer for wire in wires_of(network, layer, fold=False)[1] if wire.layer]
     return max((float(each.effective_weight().max()) for each in weights), default=0)
 
 

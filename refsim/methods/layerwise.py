@@ -9,9 +9,9 @@ The currents are those of the specification, bit for bit in float64.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +25,20 @@ from refsim.methods.base import Calibration
 from refsim.model import (
     INPUT,
     Activation,
+    AnyLayer,
+    AvgPool2d,
+    Conv2d,
     Flatten,
     InputSpec,
-    Layer,
     Linear,
+    MaxPool2d,
     Network,
     Neuron,
+    Pool,
     Shape,
     Spiking,
 )
+from refsim.reference.maxima import max_pool2d, pool_spikes
 from refsim.reference.neurons import State, fire
 from refsim.reference.synapses import avg_pool2d, sum_pool2d
 
@@ -94,8 +99,7 @@ class Wiring:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        targets: list[Layer] = [*network.spiking, network.layers[-1]]
-        self._wires = {layer.name: wires_of(network, layer, fold=False)[1] for layer in targets}
+        self._wires = {layer.name: wires_of(network, layer, fold=False)[1] for layer in network.driven}
         self._probes = {
             wire.layer.name: _probe(network, wire)
             for wires in self._wires.values()
@@ -113,7 +117,7 @@ class Wiring:
         """Go through all populations in order; x (B, C, H, W) is constant."""
         sent: dict[str, Spikes] = {}
         sop, residual, readout = np.zeros((3, T, len(x)), dtype=np.int64)
-        last = self.network.layers[-1].name
+        last = self.network.readout.name
         ahead = [each.port.source for wires in self._wires.values() for each in wires]
         for target, wires in self._wires.items():
             for i, wire in enumerate(wires):
@@ -155,8 +159,8 @@ class Wiring:
             arriving = x[images][None] if wire.is_image else _arriving(sent[wire.port.source], wire, images)
             steps, n, *shape = arriving.shape
             flat = arriving.reshape(steps * n, *shape)
-            if wire.is_image and wire.port.pool is not None:
-                flat = avg_pool2d(flat, wire.port.pool.kernel, wire.port.pool.stride)
+            if wire.is_image:
+                flat = _pooled(flat, wire.port.pool)
             if wire.layer is not None:
                 flat = self._weighted(wire.layer.name, flat)
             part = flat.reshape(steps, n, *self.network.shapes[name])
@@ -171,8 +175,9 @@ class Wiring:
 
     def _count(self, target: str, i: int, spikes: Spikes) -> Counts:
         reached = self._fan_out[target, i]
-        T, n, c = spikes.s.shape[:3]
-        per_position = np.abs(spikes.s).reshape(T, n, c, *reached.shape).sum(axis=2, dtype=np.int64)
+        passing = _passing(spikes.s, self._wires[target][i].port.pool)
+        T, n, c = passing.shape[:3]
+        per_position = np.abs(passing).reshape(T, n, c, *reached.shape).sum(axis=2, dtype=np.int64)
         return np.asarray((per_position * reached).sum(axis=(2, 3)))
 
 
@@ -203,14 +208,14 @@ def _probe(network: Network, wire: Wire) -> Plan:
     layer = wire.layer
     assert layer is not None
     source = wire.port.pool.name if wire.port.pool is not None else wire.port.source
-    layers: list[Layer] = []
+    layers: list[AnyLayer] = []
     reads = INPUT
     if wire.port.flatten:
         layers.append(Flatten(name="flatten", inputs=(INPUT,)))
         reads = "flatten"
     weighted = _renamed(layer, reads)
     layers.append(weighted)
-    if layer is not network.layers[-1]:
+    if layer is not network.readout:
         # A network ends in a readout; this one has no weights to speak of, and nobody reads it.
         shape = network.shapes[layer.name]
         neuron = Neuron(theta=np.array(1.0), v0=np.array(0.0), activation=Activation(lambda_=1.0, L=None))
@@ -225,32 +230,62 @@ def _probe(network: Network, wire: Wire) -> Plan:
     )
 
 
-def _renamed(layer: Any, reads: str) -> Layer:
+def _renamed(layer: Conv2d | Linear, reads: str) -> Conv2d | Linear:
     """The layer reading the image of its own little network."""
-    changed = dict(vars(layer)) | {"name": "weights", "inputs": (reads,)}
-    made: Layer = type(layer)(**changed)
-    return made
+    return replace(layer, name="weights", inputs=(reads,))
 
 
 def _fan_out(wire: Wire) -> Counts:
-    """Existing synapses that a spike of each source position reaches, (H, W); behind a pool, over all windows."""
+    """Existing synapses that a spike reaches from each position that passes it on (`_passing`), (H, W)."""
     target = wire.pooled_shape if wire.layer is None else as_chw(wire.network.shapes[wire.layer.name])
     reached = wire.fan_out(target, skip_zero=False)
-    if wire.port.pool:
+    if wire.port.pool and wire.port.graded:
         reached = unpool(reached, wire.port.pool, wire.source)
     return reached[:, :, 0]
+
+
+def _passing(s: Array, pool: Pool | None) -> Array:
+    """The spikes (T, b, *shape) that are delivered: all through an average pool, those that a max pool makes."""
+    match pool:
+        case None | AvgPool2d():
+            return s
+        case MaxPool2d():
+            n = np.zeros(s.shape[1:], dtype=np.int64)
+            steps = []
+            for each in s.astype(np.int64):
+                n, y = pool_spikes(n, each, pool)
+                steps.append(y)
+            return np.stack(steps)
+        case _:
+            assert_never(pool)
+
+
+def _pooled(values: Array, pool: Pool | None) -> Array:
+    """An image (B, C, H, W) behind the pool it is read through."""
+    match pool:
+        case None:
+            return values
+        case AvgPool2d():
+            return avg_pool2d(values, pool.kernel, pool.stride)
+        case MaxPool2d():
+            return max_pool2d(values, pool)
+        case _:
+            assert_never(pool)
 
 
 def _arriving(spikes: Spikes, wire: Wire, images: slice) -> Array:
     """Postsynaptic potentials (T, b, *shape), behind the pool; s theta, or c theta / cells of the window sum c."""
     s = spikes.s[:, images]
     theta = np.asarray(spikes.theta, dtype=np.float64)
-    if wire.port.pool is None:
-        return s * theta
-    T, n, *shape = s.shape
-    kernel, stride = wire.port.pool.kernel, wire.port.pool.stride
-    sums = sum_pool2d(s.astype(np.int64).reshape(T * n, *shape), kernel, stride)
-    return np.asarray(sums.astype(np.float64) * theta / prod(kernel)).reshape(T, n, *sums.shape[1:])
+    match wire.port.pool:
+        case None | MaxPool2d():
+            return np.asarray(_passing(s, wire.port.pool) * theta)
+        case AvgPool2d(kernel=kernel, stride=stride):
+            T, n, *shape = s.shape
+            sums = sum_pool2d(s.astype(np.int64).reshape(T * n, *shape), kernel, stride)
+            return np.asarray(sums.astype(np.float64) * theta / prod(kernel)).reshape(T, n, *sums.shape[1:])
+        case _:
+            assert_never(wire.port.pool)
 
 
 def start(v0: Array, n_images: int, shape: Shape) -> State:

@@ -46,7 +46,7 @@ class PositiveSum(Method):
 
 
 def _peak(network: Network, wire: Wire, thetas: dict[str, float]) -> Array:
-    """The largest current through this wire, (C,) or a scalar; a mean over a window is no larger than its parts."""
+    """The largest current through this wire, (C,) or a scalar; no pool makes it larger."""
     image = wire.is_image
     if wire.layer is None:
         return _range(network.input)[1] if image else np.array(thetas[wire.port.source])

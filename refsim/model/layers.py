@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Literal, assert_never, get_args
 
 import numpy as np
 
@@ -14,6 +14,11 @@ from refsim.model.neuron import Array, Floats, Neuron
 
 Pair = tuple[int, int]
 Shape = tuple[int, ...]
+Kind = Literal["linear", "conv2d", "avg_pool2d", "max_pool2d", "flatten", "add", "spiking"]
+"""What weight files call the kinds."""
+
+MaxMode = Literal["cumulative", "or"]
+"""What a max pool makes of spikes; see `MaxPool2d`."""
 
 INPUT = "input"
 """The name by which layers read the image."""
@@ -24,9 +29,11 @@ class Layer:
     """One node of the graph: it reads the layers (or the image, "input") named by `inputs`; one may be named alone.
 
     Where a layer takes two integers, for rows and columns, one stands for both.
+
+    What its children have in common; a layer of a network is one of them, `AnyLayer`.
     """
 
-    kind: ClassVar[str]
+    kind: ClassVar[Kind]
     name: str
     inputs: tuple[str, ...]
 
@@ -170,6 +177,56 @@ class AvgPool2d(Layer):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class MaxPool2d(Layer):
+    """Maximum over windows; padding never wins, incomplete windows at the right and bottom edge are dropped.
+
+    Over spikes it has no neuron either, and gives spikes on, worth the theta that its source's have:
+
+    mode
+        "cumulative": the change of the largest net count in the window, y(t) = max N(t) - max N(t - 1), in
+        {-1, 0, +1}, so that the sum of y is that maximum at every t. "or": the largest spike of the window at each
+        step, as dense simulators do it; fires too often where winners alternate.
+    """
+
+    kind = "max_pool2d"
+    kernel: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    mode: MaxMode
+
+    def __post_init__(self) -> None:
+        for key, least in (("kernel", 1), ("stride", 1), ("padding", 0), ("dilation", 1)):
+            _check_pair(self, key, least)
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel)):
+            raise self._error(f"padding must be at most half of the kernel {self.kernel}, got {self.padding}")
+        if self.mode not in get_args(MaxMode):
+            raise self._error(f"mode must be {' or '.join(get_args(MaxMode))}, got '{self.mode}'")
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        c, h, w = self._plane(shapes)
+        out_h, out_w = (self._n_windows(axis, n) for axis, n in enumerate((h, w)))
+        if out_h < 1 or out_w < 1:
+            raise self._error(f"window {self.kernel} is larger than the padded input {(c, h, w)}")
+        if self._has_empty_windows(0, h, out_h) or self._has_empty_windows(1, w, out_w):
+            raise self._error(
+                f"a window of dilation {self.dilation} lies in the padding alone, of an input {(c, h, w)}"
+            )
+        return (c, out_h, out_w)
+
+    def _n_windows(self, axis: int, n: int) -> int:
+        reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+        return (n + 2 * self.padding[axis] - reach) // self.stride[axis] + 1
+
+    def _has_empty_windows(self, axis: int, n: int, n_out: int) -> bool:
+        """Whether some window along an axis of n positions has none of them; only dilated ones can, at the left."""
+        stride, padding, dilation = self.stride[axis], self.padding[axis], self.dilation[axis]
+        before = padding - stride * np.arange(min(n_out, -(-padding // stride)))  # taps in the padding, times dilation
+        first = -(-before // dilation) * dilation - before
+        return bool((first >= n).any())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Flatten(Layer):
     """(C, H, W) to (N,), row-major."""
 
@@ -210,19 +267,57 @@ class Spiking(Layer):
         return shape
 
 
-LAYER_KINDS: dict[str, type[Layer]] = {cls.kind: cls for cls in (Linear, Conv2d, AvgPool2d, Flatten, Add, Spiking)}
+Pool = AvgPool2d | MaxPool2d
 
-# What each kind may read. Two linear maps in a row, or a sum that is read twice, would make real-valued
-# currents travel between layers; converted networks of the papers never do that.
-_SPIKES = ("spiking", INPUT)
-READS: dict[str, tuple[str, ...]] = {
-    "avg_pool2d": _SPIKES,
-    "flatten": (*_SPIKES, "avg_pool2d"),
-    "linear": (*_SPIKES, "avg_pool2d", "flatten"),
-    "conv2d": (*_SPIKES, "avg_pool2d"),
-    "add": (*_SPIKES, "avg_pool2d", "flatten", "linear", "conv2d"),
-    "spiking": (*_SPIKES, "avg_pool2d", "flatten", "linear", "conv2d", "add"),
-}
+Passive = Linear | Conv2d | Pool | Flatten | Add
+"""The layers without neurons: what they make of their inputs depends on nothing else."""
+
+AnyLayer = Passive | Spiking
+"""Every kind there is. The union is closed: whoever treats layers by kind ends in `assert_never`, so that a new kind is
+missed by mypy, and not by a reader, in each place that must know it."""
+
+LAYER_KINDS: dict[str, type[AnyLayer]] = {cls.kind: cls for cls in get_args(AnyLayer)}
+
+Output = Literal["spikes", "pooled", "flat", "current", "sum"]
+"""What a layer gives to those that read it."""
+
+
+def output_of(layer: AnyLayer) -> Output:
+    """What the layer gives to those that read it; an image is read like spikes."""
+    match layer:
+        case Spiking():
+            return "spikes"
+        case AvgPool2d() | MaxPool2d():
+            return "pooled"
+        case Flatten():
+            return "flat"
+        case Linear() | Conv2d():
+            return "current"
+        case Add():
+            return "sum"
+        case _:
+            assert_never(layer)
+
+
+def readable_by(layer: AnyLayer) -> tuple[Output, ...]:
+    """What the layer may read.
+
+    Two linear maps in a row, or a sum that is read twice, would make real-valued currents travel between layers;
+    converted networks of the papers never do that.
+    """
+    match layer:
+        case AvgPool2d() | MaxPool2d():
+            return ("spikes",)
+        case Flatten() | Conv2d():
+            return ("spikes", "pooled")
+        case Linear():
+            return ("spikes", "pooled", "flat")
+        case Add():
+            return ("spikes", "pooled", "flat", "current")
+        case Spiking():
+            return ("spikes", "pooled", "flat", "current", "sum")
+        case _:
+            assert_never(layer)
 
 
 def _check_pair(layer: Layer, key: str, least: int) -> None:

@@ -12,7 +12,20 @@ import numpy as np
 
 from refsim.exceptions import NetworkError, UsageError
 from refsim.model.image import InputSpec
-from refsim.model.layers import INPUT, READS, Conv2d, Layer, Linear, Shape, Spiking
+from refsim.model.layers import (
+    INPUT,
+    AnyLayer,
+    Conv2d,
+    Layer,
+    Linear,
+    MaxMode,
+    MaxPool2d,
+    Output,
+    Shape,
+    Spiking,
+    output_of,
+    readable_by,
+)
 from refsim.model.neuron import NEURON_KINDS, Neuron, NeuronKind
 
 
@@ -34,7 +47,7 @@ class Network:
 
     name: str
     input: InputSpec
-    layers: tuple[Layer, ...]
+    layers: tuple[AnyLayer, ...]
     classes: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -43,24 +56,27 @@ class Network:
         if not self.layers:
             raise NetworkError(f"network '{self.name}' has no layers")
         shapes: dict[str, Shape] = {INPUT: self.input.shape}
-        kinds = {INPUT: INPUT}
+        outputs: dict[str, Output] = {INPUT: "spikes"}
+        earlier: dict[str, AnyLayer] = {}
         later = {layer.name for layer in self.layers}
         for layer in self.layers:
-            if layer.name in kinds:
+            if layer.name in outputs:
                 raise NetworkError(f"layer '{layer.name}': the name is used twice or reserved")
             if not layer.inputs:
                 raise NetworkError(f"layer '{layer.name}': reads nothing")
             for source in layer.inputs:
-                if source not in kinds:
+                if source not in outputs:
                     hint = "comes later or is part of a cycle" if source in later else "does not exist"
                     raise NetworkError(f"layer '{layer.name}': reads '{source}', which {hint}")
-                if kinds[source] not in READS[layer.kind]:
+                if outputs[source] not in readable_by(layer):
                     raise NetworkError(
-                        f"layer '{layer.name}': {layer.kind} cannot read '{source}' ({kinds[source]}); "
+                        f"layer '{layer.name}': {layer.kind} cannot read '{source}' ({_kind(earlier.get(source))}); "
                         f"put a spiking layer between them"
                     )
+                if isinstance(layer, MaxPool2d):
+                    _check_max_pool(layer, earlier.get(source))
             shapes[layer.name] = layer.output_shape(tuple(shapes[source] for source in layer.inputs))
-            kinds[layer.name] = layer.kind
+            outputs[layer.name], earlier[layer.name] = output_of(layer), layer
         object.__setattr__(self, "_shapes", shapes)
         self._check_outputs()
 
@@ -91,7 +107,7 @@ class Network:
         last = self.layers[-1]
         if not isinstance(last, Linear):
             raise NetworkError(f"layer '{last.name}': the last layer must be linear (the readout), got {last.kind}")
-        readers: dict[str, list[Layer]] = {}
+        readers: dict[str, list[AnyLayer]] = {}
         for layer in self.layers:
             for source in layer.inputs:
                 readers.setdefault(source, []).append(layer)
@@ -99,7 +115,7 @@ class Network:
             n_readers = len(readers.get(layer.name, ()))
             if n_readers == 0:
                 raise NetworkError(f"layer '{layer.name}': nobody reads it, and only the last layer is the readout")
-            if n_readers > 1 and layer.kind in ("linear", "conv2d", "add"):
+            if n_readers > 1 and output_of(layer) in ("current", "sum"):
                 raise NetworkError(
                     f"layer '{layer.name}': {layer.kind} is read by {n_readers} layers; "
                     f"put a spiking layer after it and let them read that"
@@ -116,10 +132,17 @@ class Network:
     @property
     def n_classes(self) -> int:
         """Number of outputs of the readout."""
-        return int(self.shapes[self.layers[-1].name][0])
+        return int(self.shapes[self.readout.name][0])
+
+    @property
+    def readout(self) -> Linear:
+        """The last layer."""
+        last = self.layers[-1]
+        assert isinstance(last, Linear)
+        return last
 
     @cached_property
-    def by_name(self) -> Mapping[str, Layer]:
+    def by_name(self) -> Mapping[str, AnyLayer]:
         """The layers by their names."""
         return {layer.name: layer for layer in self.layers}
 
@@ -127,6 +150,11 @@ class Network:
     def spiking(self) -> tuple[Spiking, ...]:
         """The spiking layers in order; `--layer l` is spiking[l - 1]."""
         return tuple(layer for layer in self.layers if isinstance(layer, Spiking))
+
+    @property
+    def driven(self) -> tuple[Spiking | Linear, ...]:
+        """What currents flow into: the spiking layers in order, and the readout."""
+        return (*self.spiking, self.readout)
 
     def find_spiking(self, key: str) -> Spiking:
         """The spiking layer with this name or with this number, counted from 1."""
@@ -209,6 +237,11 @@ class Network:
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"
 
+    def with_max_pools(self, mode: MaxMode) -> Network:
+        """The same network with all its max pools in this mode."""
+        layers = tuple(replace(layer, mode=mode) if isinstance(layer, MaxPool2d) else layer for layer in self.layers)
+        return replace(self, layers=layers)
+
     def with_neurons(self, change: Mapping[str, Neuron]) -> Network:
         """The same network with other neurons in the named spiking layers."""
         layers = tuple(
@@ -216,3 +249,16 @@ class Network:
             for layer in self.layers
         )
         return replace(self, layers=layers)
+
+
+def _kind(layer: AnyLayer | None) -> str:
+    return INPUT if layer is None else layer.kind
+
+
+def _check_max_pool(pool: MaxPool2d, source: AnyLayer | None) -> None:
+    """Spikes of one window must be worth the same: their counts are compared, and one goes on for all of them."""
+    if isinstance(source, Spiking) and source.neuron.theta.ndim == 3:
+        raise NetworkError(
+            f"layer '{pool.name}': theta of '{source.name}' has a value for each position, and a max pool compares "
+            f"spikes of one size; give '{source.name}' one theta, or one for each channel"
+        )

@@ -42,6 +42,7 @@ PARTS = {
     "clipping": (YELLOW, "...."),
     "quantization": (GREY, ""),
     "unevenness": (RED, "////"),
+    "pool": (BLUE, "////"),
     "propagated": (BLUE, ""),
 }
 """Colour and hatch of the parts of an error."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refsim.exceptions import NetworkError
-from refsim.model import INPUT, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Neuron, Spiking
+from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Neuron, Passive, Spiking
 from refsim.reference.activations import qcfs, relu
+from refsim.reference.maxima import max_pool2d, pool_spikes
 from refsim.reference.neurons import State, fire
 from refsim.reference.synapses import avg_pool2d, conv2d, linear, sum_pool2d
 
@@ -25,7 +26,7 @@ class Simulation:
 
     logits : (T, B, K), the readout's input current of each step
     spikes : by spiking layer, (T, B, *shape) int8
-    events : by layer that carries spikes, (T, B, *shape): spikes, or behind a pool the signed window sums
+    events : by layer that carries spikes, (T, B, *shape): spikes, behind an average pool the signed window sums
     currents : by spiking layer, (T, B, *shape), the input current u of each step
     v : by spiking layer, (B, *shape), the potentials after the last step
     """
@@ -71,6 +72,7 @@ def simulate(network: Network, x: Array, T: int, cast: Cast = as_float64) -> Sim
         name: State(*(np.broadcast_to(start, (len(x), *start.shape)).copy() for start in (v0, np.zeros(v0.shape, int))))
         for name, (_, _, v0) in neurons.items()
     }
+    counts: dict[str, Array] = {}  # by max pool, the net counts of what it reads
     log: dict[tuple[str, str], list[Array]] = {}
     for _ in range(T):
         out: dict[str, Array] = {INPUT: x}
@@ -78,35 +80,44 @@ def simulate(network: Network, x: Array, T: int, cast: Cast = as_float64) -> Sim
         for layer in network.layers:
             sources = [out[source] for source in layer.inputs]
             source = layer.inputs[0]
-            if isinstance(layer, Spiking):
-                theta, theta_neg, _ = neurons[layer.name]
-                neuron = layer.neuron
-                state[layer.name], s = fire(
-                    state[layer.name],
-                    sources[0],
-                    theta,
-                    theta_neg,
-                    neuron.gate,
-                    neuron.reset,
-                    cast(np.asarray(neuron.leak)),
-                )
-                out[layer.name], events[layer.name] = s * theta, s
-                log.setdefault(("spikes", layer.name), []).append(s)
-                log.setdefault(("currents", layer.name), []).append(sources[0])
-            else:
-                out[layer.name] = current(layer, sources, cast)
-            if isinstance(layer, AvgPool2d) and source in events:
-                events[layer.name] = sum_pool2d(events[source].astype(np.int64), layer.kernel, layer.stride)
-                theta = neurons[source][0]
-                if network.by_name[source].neuron.theta.ndim < 3:  # type: ignore[attr-defined]
-                    # Spikes of equal size: the window sum c is an integer, its value c theta / k^2 (semantics 1.4).
-                    value = cast(events[layer.name]) * theta[:, :1, :1] / (layer.kernel[0] * layer.kernel[1])
-                    out[layer.name] = value
-            if isinstance(layer, Flatten) and source in events:
-                events[layer.name] = events[source].reshape(len(x), -1)
+            match layer:
+                case Spiking(neuron=neuron):
+                    theta, theta_neg, _ = neurons[layer.name]
+                    leak = cast(np.asarray(neuron.leak))
+                    state[layer.name], s = fire(
+                        state[layer.name], sources[0], theta, theta_neg, neuron.gate, neuron.reset, leak
+                    )
+                    out[layer.name], events[layer.name] = s * theta, s
+                    log.setdefault(("spikes", layer.name), []).append(s)
+                    log.setdefault(("currents", layer.name), []).append(sources[0])
+                case AvgPool2d():
+                    out[layer.name] = current(layer, sources, cast)
+                    if source in events:
+                        events[layer.name] = sum_pool2d(events[source].astype(np.int64), layer.kernel, layer.stride)
+                        theta = neurons[source][0]
+                        if network.by_name[source].neuron.theta.ndim < 3:  # type: ignore[union-attr]
+                            # Spikes of equal size: the window sum c is an integer, its value c theta / k^2.
+                            value = cast(events[layer.name]) * theta[:, :1, :1] / (layer.kernel[0] * layer.kernel[1])
+                            out[layer.name] = value
+                case MaxPool2d():
+                    if source in events:
+                        s = events[source].astype(np.int64)
+                        n = counts.get(layer.name, np.zeros_like(s))
+                        counts[layer.name], events[layer.name] = pool_spikes(n, s, layer)
+                        out[layer.name] = cast(events[layer.name]) * neurons[source][0][:, :1, :1]
+                    else:
+                        out[layer.name] = current(layer, sources, cast)
+                case Flatten():
+                    out[layer.name] = current(layer, sources, cast)
+                    if source in events:
+                        events[layer.name] = events[source].reshape(len(x), -1)
+                case Linear() | Conv2d() | Add():
+                    out[layer.name] = current(layer, sources, cast)
+                case _:
+                    assert_never(layer)
         for name, happened in events.items():
             log.setdefault(("events", name), []).append(happened)
-        log.setdefault(("logits", ""), []).append(out[network.layers[-1].name])
+        log.setdefault(("logits", ""), []).append(out[network.readout.name])
     stacked = {key: np.stack(steps) for key, steps in log.items()}
     return Simulation(
         logits=stacked["logits", ""],
@@ -117,21 +128,27 @@ def simulate(network: Network, x: Array, T: int, cast: Cast = as_float64) -> Sim
     )
 
 
-def current(layer: Layer, sources: list[Array], cast: Cast) -> Array:
+def current(layer: Passive, sources: list[Array], cast: Cast) -> Array:
     """What a layer without neurons makes of its inputs; an Add sums them in order."""
     x = sources[0]
-    if isinstance(layer, Conv2d | Linear):
-        weight, bias = cast(layer.effective_weight()), cast(layer.bias)
-        if isinstance(layer, Linear):
-            return linear(x, weight, bias)
-        return conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
-    if isinstance(layer, AvgPool2d):
-        return avg_pool2d(x, layer.kernel, layer.stride)
-    if isinstance(layer, Flatten):
-        return x.reshape(len(x), -1)
-    for other in sources[1:]:
-        x = x + other
-    return x
+    match layer:
+        case Linear():
+            return linear(x, cast(layer.effective_weight()), cast(layer.bias))
+        case Conv2d():
+            weight, bias = cast(layer.effective_weight()), cast(layer.bias)
+            return conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+        case AvgPool2d():
+            return avg_pool2d(x, layer.kernel, layer.stride)
+        case MaxPool2d():
+            return max_pool2d(x, layer)
+        case Flatten():
+            return x.reshape(len(x), -1)
+        case Add():
+            for other in sources[1:]:
+                x = x + other
+            return x
+        case _:
+            assert_never(layer)
 
 
 def _activate(layer: Spiking, z: Array, cast: Cast) -> Array:

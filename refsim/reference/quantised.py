@@ -1,7 +1,8 @@
 """The quantised network on one page: what `--dtype int16` and `--dtype int8` simulate, dense and in int64.
 
 Spikes are counted, never scaled: theta of the source is part of the weight. Behind an average pool of k cells arrives
-the signed number c of spikes in the window, and a weight is W theta / k. Every target channel has a unit g in which its
+the signed number c of spikes in the window, and a weight is W theta / k;
+behind a max pool arrive spikes. Every target channel has a unit g in which its
 weights, its bias, its current from the image and its neurons' parameters become whole numbers:
 
     weight = round(W theta_source / k / theta 2^s)       within -Q .. Q, Q = 2^(bits - 1) - 1
@@ -18,13 +19,14 @@ From there on all is exact: no order, no batch and no machine can change a spike
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refsim.exceptions import UsageError
-from refsim.model import INPUT, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Shape, Spiking
+from refsim.model import INPUT, Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Shape, Spiking
+from refsim.reference.maxima import pool_spikes
 from refsim.reference.network import as_float64, current
 from refsim.reference.neurons import State, fire
 from refsim.reference.synapses import conv2d, linear, sum_pool2d
@@ -58,8 +60,8 @@ def simulate(network: Network, x: Array, T: int, bits: int) -> QuantisedSimulati
         A leak, or spikes of one channel that differ in size between positions: no whole number stands for them.
     """
     analog = _analog(network, x)
-    driven = (*network.spiking, network.layers[-1])
-    parts = {layer.name: _Part(network, layer, analog, len(x), bits) for layer in driven}
+    parts = {layer.name: _Part(network, layer, analog, len(x), bits) for layer in network.driven}
+    seen: dict[str, Array] = {}  # by max pool, the net counts of what it reads
     currents: dict[str, list[Array]] = {name: [] for name in parts}
     spikes: dict[str, list[Array]] = {layer.name: [] for layer in network.spiking}
     for _ in range(T):
@@ -69,14 +71,22 @@ def simulate(network: Network, x: Array, T: int, bits: int) -> QuantisedSimulati
             if layer.name in parts:
                 u = parts[layer.name].current(counts)
                 currents[layer.name].append(u)
-                if isinstance(layer, Spiking):
+            match layer:
+                case Spiking():
                     counts[layer.name] = parts[layer.name].fire(u).astype(np.int64)
                     spikes[layer.name].append(counts[layer.name])
-            elif isinstance(layer, AvgPool2d) and source in counts:
-                counts[layer.name] = sum_pool2d(counts[source], layer.kernel, layer.stride)
-            elif isinstance(layer, Flatten) and source in counts:
-                counts[layer.name] = counts[source].reshape(len(x), -1)
-    readout = network.layers[-1].name
+                case AvgPool2d() if source in counts:
+                    counts[layer.name] = sum_pool2d(counts[source], layer.kernel, layer.stride)
+                case MaxPool2d() if source in counts:
+                    n = seen.get(layer.name, np.zeros_like(counts[source]))
+                    seen[layer.name], counts[layer.name] = pool_spikes(n, counts[source], layer)
+                case Flatten() if source in counts:
+                    counts[layer.name] = counts[source].reshape(len(x), -1)
+                case AvgPool2d() | MaxPool2d() | Flatten() | Linear() | Conv2d() | Add():
+                    pass  # of the image, or part of what comes behind it
+                case _:
+                    assert_never(layer)
+    readout = network.readout.name
     return QuantisedSimulation(
         logits=np.stack(currents[readout]) * parts[readout].g,
         spikes={name: np.stack(steps) for name, steps in spikes.items()},
@@ -88,7 +98,9 @@ def simulate(network: Network, x: Array, T: int, bits: int) -> QuantisedSimulati
 class _Part:
     """One population, or the readout, in whole numbers; arrays are (B, *shape) or broadcast over it."""
 
-    def __init__(self, network: Network, layer: Layer, analog: dict[str, Array], n_images: int, bits: int) -> None:
+    def __init__(
+        self, network: Network, layer: Spiking | Linear, analog: dict[str, Array], n_images: int, bits: int
+    ) -> None:
         shape = network.shapes[layer.name]
         neuron = layer.neuron if isinstance(layer, Spiking) else None
         Q = 2 ** (bits - 1) - 1
@@ -123,13 +135,16 @@ class _Part:
         u = self.steady
         for layer, weight in zip(self.heads, self.weights):
             nothing = np.zeros(len(weight), dtype=np.int64)
-            if isinstance(layer, Linear):
-                u = u + linear(counts[layer.inputs[0]], weight, nothing)
-            elif isinstance(layer, Conv2d):
-                x = counts[layer.inputs[0]]
-                u = u + conv2d(x, weight, nothing, layer.stride, layer.padding, layer.dilation, layer.groups)
-            else:
-                u = u + counts[layer.name] * weight.reshape(self.g.shape)
+            match layer:
+                case Linear():
+                    u = u + linear(counts[layer.inputs[0]], weight, nothing)
+                case Conv2d():
+                    x = counts[layer.inputs[0]]
+                    u = u + conv2d(x, weight, nothing, layer.stride, layer.padding, layer.dilation, layer.groups)
+                case AvgPool2d() | MaxPool2d() | Flatten() | Spiking() | Add():
+                    u = u + counts[layer.name] * weight.reshape(self.g.shape)
+                case _:
+                    assert_never(layer)
         return np.asarray(u)
 
     def fire(self, u: Array) -> Array:
@@ -138,11 +153,11 @@ class _Part:
         return s
 
 
-def _heads(network: Network, layer: Layer) -> tuple[str, ...]:
+def _heads(network: Network, layer: Spiking | Linear) -> tuple[str, ...]:
     """The layers whose outputs add up to the current of a spiking layer or the readout."""
     drive = layer.inputs[0] if isinstance(layer, Spiking) else layer.name
     found = network.by_name.get(drive)
-    return found.inputs if found is not None and found.kind == "add" else (drive,)
+    return found.inputs if isinstance(found, Add) else (drive,)
 
 
 def _analog(network: Network, x: Array) -> dict[str, Array]:
@@ -154,35 +169,52 @@ def _analog(network: Network, x: Array) -> dict[str, Array]:
     return out
 
 
-def _weight(network: Network, head: Layer) -> Array:
+def _weight(network: Network, head: AnyLayer) -> Array:
     """What a count of 1 adds to the current, W theta / k: (C_out, ...), or (C,) of an identity shortcut."""
-    source = head.inputs[0] if isinstance(head, Conv2d | Linear) else head.name
-    theta, k = _psp(network, source, head)
-    if isinstance(head, Linear):
-        return np.asarray(head.effective_weight() * theta.reshape(-1) / k)
-    per_channel = theta.reshape(len(theta), -1)
-    if (per_channel != per_channel[:, :1]).any():
-        raise UsageError(f"layer '{head.name}': the spikes of '{source}' differ in size between positions")
-    per_channel = per_channel[:, 0]
-    if not isinstance(head, Conv2d):
-        return np.asarray(per_channel / k)
-    groups = head.effective_weight().reshape(head.groups, -1, *head.weight.shape[1:])
-    scaled = groups * per_channel.reshape(head.groups, 1, -1, 1, 1) / k
-    return np.asarray(scaled.reshape(head.weight.shape))
+    match head:
+        case Linear():
+            theta, k = _psp(network, head.inputs[0], head)
+            return np.asarray(head.effective_weight() * theta.reshape(-1) / k)
+        case Conv2d():
+            theta, k = _psp(network, head.inputs[0], head)
+            groups = head.effective_weight().reshape(head.groups, -1, *head.weight.shape[1:])
+            scaled = groups * _per_channel(theta, head, head.inputs[0]).reshape(head.groups, 1, -1, 1, 1) / k
+            return np.asarray(scaled.reshape(head.weight.shape))
+        case AvgPool2d() | MaxPool2d() | Flatten() | Spiking() | Add():
+            theta, k = _psp(network, head.name, head)
+            return np.asarray(_per_channel(theta, head, head.name) / k)
+        case _:
+            assert_never(head)
 
 
-def _psp(network: Network, name: str, head: Layer) -> tuple[Array, int]:
+def _psp(network: Network, name: str, head: AnyLayer) -> tuple[Array, int]:
     """theta of the spikes counted at each place of a layer, (*shape), and the cells of a window."""
     layer = network.by_name[name]
-    if isinstance(layer, Spiking):
-        return _over(layer.neuron.theta, network.shapes[name]), 1
-    theta, k = _psp(network, layer.inputs[0], head)
-    if isinstance(layer, Flatten):
-        return theta.reshape(-1), k
-    assert isinstance(layer, AvgPool2d)
-    if (theta != theta[:, :1, :1]).any():
-        raise UsageError(f"layer '{head.name}': the spikes of '{layer.inputs[0]}' differ in size between positions")
-    return np.broadcast_to(theta[:, :1, :1], network.shapes[name]), layer.kernel[0] * layer.kernel[1]
+    match layer:
+        case Spiking():
+            return _over(layer.neuron.theta, network.shapes[name]), 1
+        case Flatten():
+            theta, k = _psp(network, layer.inputs[0], head)
+            return theta.reshape(-1), k
+        case AvgPool2d():
+            theta, k = _psp(network, layer.inputs[0], head)
+            theta = _per_channel(theta, head, layer.inputs[0]).reshape(-1, 1, 1)
+            return np.broadcast_to(theta, network.shapes[name]), k * layer.kernel[0] * layer.kernel[1]
+        case MaxPool2d():
+            theta, k = _psp(network, layer.inputs[0], head)
+            return np.broadcast_to(theta[:, :1, :1], network.shapes[name]), k
+        case Linear() | Conv2d() | Add():
+            raise AssertionError(f"'{name}' is made of currents, not of spikes")
+        case _:
+            assert_never(layer)
+
+
+def _per_channel(theta: Array, head: AnyLayer, source: str) -> Array:
+    """theta (*shape) of the spikes of `source` as (C,); refused where positions differ."""
+    by_channel = theta.reshape(len(theta), -1)
+    if (by_channel != by_channel[:, :1]).any():
+        raise UsageError(f"layer '{head.name}': the spikes of '{source}' differ in size between positions")
+    return by_channel[:, 0]
 
 
 def _over(value: Array, shape: Shape) -> Array:

@@ -29,6 +29,12 @@ DEFINITIONS = {
 }
 
 
+POOL = {
+    "pool": "h(zbar) - h(zbar*), zbar* = zbar if the max pools before it had followed the maximum; behind them "
+    "propagated is h(zbar*) - h(z)",
+}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LayerReport:
     """The errors of one spiking layer at one T, in units of theta.
@@ -73,9 +79,12 @@ class LayerReport:
         """
         relu, qcfs = self.errors.against_relu, self.errors.against_qcfs
         if qcfs:
-            return {key: qcfs[key] for key in ("quantization", "unevenness", "propagated", "total")}
-        rest = ("propagated", "total") if "total" in relu else ("local",)
-        return {key: relu[key] for key in ("clipping", "quantization", "unevenness", *rest)}
+            return {
+                key: qcfs[key] for key in ("quantization", "unevenness", "pool", "propagated", "total") if key in qcfs
+            }
+        last = "total" if "total" in relu else "local"
+        keys = ("clipping", "quantization", "unevenness", "pool", "propagated", last)
+        return {key: relu[key] for key in keys if key in relu}
 
     @property
     def clipping(self) -> Summary:
@@ -191,6 +200,11 @@ class Step:
     T: int
     layers: tuple[LayerReport, ...]
 
+    @property
+    def has_pool(self) -> bool:
+        """Whether a max pool that does not follow the maximum has a part in the error of some layer."""
+        return any("pool" in layer.errors.against_relu for layer in self.layers)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ErrorReport:
@@ -229,6 +243,11 @@ class ErrorReport:
             if str(key) in (layer.name, str(layer.number)):
                 return layer
         raise UsageError(f"no layer {key!r} in this report; it has {', '.join(each.name for each in self.layers)}")
+
+    @property
+    def definitions(self) -> dict[str, str]:
+        """The words that this report uses."""
+        return DEFINITIONS | POOL if any(step.has_pool for step in self.steps) else DEFINITIONS
 
     def at(self, T: int) -> Step:
         """The layers at another T."""
@@ -269,7 +288,7 @@ class ErrorReport:
             "dtype": self.dtype,
             "quantised": None if self.rounded is None else [each.to_json() for each in self.rounded],
             "neuron": self.neuron,
-            "definitions": {**DEFINITIONS, "unit": "theta, of the neuron concerned"},
+            "definitions": {**self.definitions, "unit": "theta, of the neuron concerned"},
             "missing": self.missing,
             "steps": [{"T": step.T, "layers": [layer.to_json() for layer in step.layers]} for step in self.steps],
         }

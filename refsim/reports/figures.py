@@ -77,7 +77,7 @@ def _stack(report: ErrorReport, ax: Any) -> None:
     every = [layer.parts for layer in report.layers]
     total = next(key for key in ("total", "local") if all(key in parts for parts in every))
     keys = dict.fromkeys(key for parts in every for key in parts if key != total)
-    # A part that a layer does not have is 0: clipping, where its ANN clips too.
+    # A part that a layer does not have is 0: clipping, where its ANN clips too; pool, without max pools.
     means = {key: [parts[key].mean if key in parts else 0.0 for parts in every] for key in keys}
     plot_split(ax, [clean(layer.name, 24) for layer in report.layers], means, [parts[total].mean for parts in every])
 

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from refsim.analysis.macs import Macs, network_macs
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.parts import WeightFile
-from refsim.model import Activation, AvgPool2d, Conv2d, Floats, InputSpec, Layer, Linear, Network, Pair, Shape, Spiking
+from refsim.model import (
+    Activation,
+    Add,
+    AnyLayer,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Floats,
+    InputSpec,
+    Kind,
+    Linear,
+    MaxMode,
+    MaxPool2d,
+    Network,
+    Pair,
+    Shape,
+    Spiking,
+)
 from refsim.reports.plan import ProjectionReport
 from refsim.version import __version__
 
@@ -60,6 +78,17 @@ class PoolReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaxPoolReport:
+    """The windows of a max pool, and what it does with spikes."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    mode: MaxMode
+
+
+@dataclass(frozen=True, kw_only=True)
 class NeuronReport:
     """A population: its number among the spiking layers, from 1, and its parameters."""
 
@@ -81,18 +110,19 @@ class LayerInfo:
     """One layer; of the parts below those that its kind has."""
 
     name: str
-    kind: str
+    kind: Kind
     inputs: tuple[str, ...]
     shape: Shape
     weights: WeightsReport | None = None
     conv: ConvReport | None = None
     pool: PoolReport | None = None
+    max_pool: MaxPoolReport | None = None
     population: NeuronReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a report: the parts beside each other."""
         facts: dict[str, Any] = {"name": self.name, "kind": self.kind, "inputs": self.inputs, "shape": self.shape}
-        for part in (self.weights, self.conv, self.pool, self.population):
+        for part in (self.weights, self.conv, self.pool, self.max_pool, self.population):
             if part is not None:
                 facts |= asdict(part)
         return facts
@@ -191,49 +221,62 @@ def describe(file: WeightFile) -> FileReport:
         input=network.input,
         classes=network.classes,
         n_classes=network.n_classes,
-        layers=tuple(_layer(network, layer, macs.get(layer.name)) for layer in network.layers),
+        layers=tuple(_layer(network, layer, macs) for layer in network.layers),
         n_samples=0 if file.samples is None else len(file.samples.labels),
         golden=tuple(GoldenReport(T=each.T, neuron=each.neuron, images=each.logits.shape[1]) for each in file.golden),
         provenance=dict(sorted(network.metadata.items())),
     )
 
 
-def _layer(network: Network, layer: Layer, macs: Macs | None) -> LayerInfo:
-    weights = conv = pool = population = None
-    if isinstance(layer, Conv2d | Linear) and macs is not None:
-        weights = WeightsReport(
-            weight=layer.weight.shape,
-            dtype=layer.weight.dtype.name,
-            parameters=layer.weight.size + layer.bias.size,
-            macs_dense=macs.dense,
-            macs_existing=macs.existing,
-        )
-    if isinstance(layer, Conv2d):
-        conv = ConvReport(stride=layer.stride, padding=layer.padding, dilation=layer.dilation, groups=layer.groups)
-    if isinstance(layer, AvgPool2d):
-        pool = PoolReport(kernel=layer.kernel, stride=layer.stride)
-    if isinstance(layer, Spiking):
-        neuron = layer.neuron
-        population = NeuronReport(
-            number=network.spiking.index(layer) + 1,
-            neurons=prod(network.shapes[layer.name]),
-            neuron="dual" if neuron.dual else "if",
-            theta=Range.of(neuron.theta),
-            theta_neg=Range.of(neuron.theta_neg) if neuron.dual else None,
-            theta_neg_mode=neuron.theta_neg_mode,
-            v0=Range.of(neuron.v0),
-            gate=neuron.gate,
-            reset=neuron.reset,
-            leak=neuron.leak,
-            activation=neuron.activation,
-        )
-    return LayerInfo(
-        name=layer.name,
-        kind=layer.kind,
-        inputs=layer.inputs,
-        shape=network.shapes[layer.name],
-        weights=weights,
-        conv=conv,
-        pool=pool,
-        population=population,
+def _layer(network: Network, layer: AnyLayer, macs: Mapping[str, Macs]) -> LayerInfo:
+    facts = LayerInfo(name=layer.name, kind=layer.kind, inputs=layer.inputs, shape=network.shapes[layer.name])
+    match layer:
+        case Conv2d():
+            conv = ConvReport(stride=layer.stride, padding=layer.padding, dilation=layer.dilation, groups=layer.groups)
+            return replace(facts, weights=_weights(layer, macs), conv=conv)
+        case Linear():
+            return replace(facts, weights=_weights(layer, macs))
+        case AvgPool2d():
+            return replace(facts, pool=PoolReport(kernel=layer.kernel, stride=layer.stride))
+        case MaxPool2d():
+            max_pool = MaxPoolReport(
+                kernel=layer.kernel,
+                stride=layer.stride,
+                padding=layer.padding,
+                dilation=layer.dilation,
+                mode=layer.mode,
+            )
+            return replace(facts, max_pool=max_pool)
+        case Spiking():
+            return replace(facts, population=_population(network, layer))
+        case Flatten() | Add():
+            return facts
+        case _:
+            assert_never(layer)
+
+
+def _weights(layer: Conv2d | Linear, macs: Mapping[str, Macs]) -> WeightsReport:
+    return WeightsReport(
+        weight=layer.weight.shape,
+        dtype=layer.weight.dtype.name,
+        parameters=layer.weight.size + layer.bias.size,
+        macs_dense=macs[layer.name].dense,
+        macs_existing=macs[layer.name].existing,
+    )
+
+
+def _population(network: Network, layer: Spiking) -> NeuronReport:
+    neuron = layer.neuron
+    return NeuronReport(
+        number=network.spiking.index(layer) + 1,
+        neurons=prod(network.shapes[layer.name]),
+        neuron="dual" if neuron.dual else "if",
+        theta=Range.of(neuron.theta),
+        theta_neg=Range.of(neuron.theta_neg) if neuron.dual else None,
+        theta_neg_mode=neuron.theta_neg_mode,
+        v0=Range.of(neuron.v0),
+        gate=neuron.gate,
+        reset=neuron.reset,
+        leak=neuron.leak,
+        activation=neuron.activation,
     )

@@ -62,7 +62,7 @@ def _projection(population: Population, projection: Projection) -> ProjectionRep
         source=projection.port.source,
         target=projection.target,
         population=population.name,
-        reads="graded" if pool else "spikes" if projection.psp is not None else "image",
+        reads="graded" if projection.port.graded else "spikes" if projection.psp is not None else "image",
         pool=pool.kernel if pool else None,
         flattened=projection.port.flatten,
         mode=population.mode,

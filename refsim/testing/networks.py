@@ -9,25 +9,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 from math import prod
+from typing import get_args
 
 from hypothesis import strategies as st
 
 from refsim.model import (
     INPUT,
     Add,
+    AnyLayer,
     AvgPool2d,
     Conv2d,
     Flatten,
     InputSpec,
-    Layer,
     Linear,
+    MaxMode,
+    MaxPool2d,
     Network,
     Pair,
+    Pool,
     Shape,
     Spiking,
 )
 from refsim.testing.neurons import neurons
 from refsim.testing.numbers import Grid, Numbers
+
+Axis = tuple[int, int, int, int, int]
+"""Kernel, stride, padding, dilation and output along one axis."""
 
 WIDE = (63, 64, 65, 70, 130)
 """Channel counts around the boundaries of a mask word and of a tile."""
@@ -62,7 +69,7 @@ class _Builder:
         self.grid = grid
         self.wide = wide and draw(st.integers(0, 4)) == 4
         self.numbers = Numbers(draw(st.integers(0, 2**32 - 1)), grid)
-        self.layers: list[Layer] = []
+        self.layers: list[AnyLayer] = []
         c, h, w = (draw(st.integers(1, most)) for most in (4, 6, 6))
         self.input = InputSpec(shape=(c, h, w))
         self.shapes: dict[str, Shape] = {INPUT: self.input.shape}
@@ -119,6 +126,8 @@ class _Builder:
             if from_plane and len(shape) == 3:
                 choices += [("conv", other)] * bool(self.geometries(other, shape))
                 choices += [("pool", other)] * bool(self.windows(other, shape))
+            if from_plane and len(shape) == 3 and self.has_one_size(other):
+                choices += [("max pool", other)] * bool(self.max_windows(other, shape))
             if from_plane and len(shape) == 1 and prod(self.shapes[other]) == shape[0]:
                 choices.append(("flatten", other))
             if len(shape) == 1:
@@ -131,6 +140,8 @@ class _Builder:
         if kind == "pool":
             kernel, stride = self.draw(st.sampled_from(self.windows(other, shape)))
             return [self.pool(other, kernel, stride)]
+        if kind == "max pool":
+            return [self.max_pool(other, self.draw(st.sampled_from(self.max_windows(other, shape))))]
         if kind == "flatten":
             return [self.flattened(other)]
         if kind == "linear":
@@ -156,7 +167,7 @@ class _Builder:
         axes = self.draw(st.sampled_from(self.geometries(source, shape)))
         return self._convolve(source, list(axes), shape[0])
 
-    def _convolve(self, source: str, axes: list[tuple[int, int, int, int, int]], c_out: int) -> str:
+    def _convolve(self, source: str, axes: list[Axis], c_out: int) -> str:
         c = self.shapes[source][0]
         groups = self.draw(st.sampled_from([g for g in range(1, c + 1) if c % g == 0 and c_out % g == 0]))
         kernel, stride, padding, dilation, _ = zip(*axes)
@@ -186,11 +197,14 @@ class _Builder:
 
     def pooled(self, source: str) -> str:
         """A pool of `source`: one that exists already, or a new one; overlapping, not square, or global."""
-        there = [layer.name for layer in self.layers if isinstance(layer, AvgPool2d) and layer.inputs == (source,)]
+        there = [layer.name for layer in self.layers if isinstance(layer, Pool) and layer.inputs == (source,)]
         reuse = self.draw(st.booleans())
         if there and reuse:
             return there[0]
         _, h, w = self.shapes[source]
+        if self.has_one_size(source) and self.draw(st.booleans()):
+            rows, columns = ([each for each in _axis_geometries(n) if _is_max_window(each, n)] for n in (h, w))
+            return self.max_pool(source, (self.draw(st.sampled_from(rows)), self.draw(st.sampled_from(columns))))
         sizes = [[k for k in self._pool_sizes() if k <= n] for n in (h, w)]
         kernel = (self.draw(st.sampled_from(sizes[0])), self.draw(st.sampled_from(sizes[1])))
         if self.grid == "normal" and self.draw(st.integers(0, 3)) == 0:
@@ -200,6 +214,27 @@ class _Builder:
     def pool(self, source: str, kernel: Pair, stride: Pair) -> str:
         """An average pool."""
         return self.append(AvgPool2d(name=self.name("pool"), inputs=(source,), kernel=kernel, stride=stride))
+
+    def max_pool(self, source: str, axes: tuple[Axis, Axis]) -> str:
+        """A max pool of either mode."""
+        kernel, stride, padding, dilation, _ = zip(*axes)
+        mode: MaxMode = self.draw(st.sampled_from(get_args(MaxMode)))
+        return self.append(
+            MaxPool2d(
+                name=self.name("max"),
+                inputs=(source,),
+                kernel=kernel,
+                stride=stride,
+                padding=padding,
+                dilation=dilation,
+                mode=mode,
+            )
+        )
+
+    def has_one_size(self, source: str) -> bool:
+        """Whether a max pool may read it: an image, or spikes whose theta does not differ between positions."""
+        layer = next((each for each in self.layers if each.name == source), None)
+        return not isinstance(layer, Spiking) or layer.neuron.theta.ndim < 3
 
     def flattened(self, source: str) -> str:
         """A flatten."""
@@ -211,7 +246,7 @@ class _Builder:
             return self.draw(st.sampled_from(WIDE))
         return self.draw(st.sampled_from([1, 2, 3, 4, 4, 5, 6, 6]))
 
-    def geometries(self, source: str, shape: Shape) -> list[tuple[tuple[int, int, int, int, int], ...]]:
+    def geometries(self, source: str, shape: Shape) -> list[tuple[Axis, ...]]:
         """Convolution geometries, per axis, from a population onto a plane; 1x1 kernels first."""
         _, h, w = self.shapes[source]
         rows, columns = ([each for each in _axis_geometries(n) if each[-1] == m] for n, m in zip((h, w), shape[1:]))
@@ -228,6 +263,17 @@ class _Builder:
         )
         return [((i[0], j[0]), (i[1], j[1])) for i, j in product(rows, columns)]
 
+    def max_windows(self, source: str, shape: Shape) -> list[tuple[Axis, Axis]]:
+        """Windows of max pools, per axis, from a population onto a plane."""
+        c, h, w = self.shapes[source]
+        if c != shape[0]:
+            return []
+        rows, columns = (
+            [each for each in _axis_geometries(n) if _is_max_window(each, n) and each[-1] == m]
+            for n, m in zip((h, w), shape[1:])
+        )
+        return list(product(rows[:6], columns[:6]))
+
     def _pool_sizes(self) -> tuple[int, ...]:
         return (1, 2, 4) if self.grid == "dyadic" else (1, 2, 3, 5)
 
@@ -235,14 +281,20 @@ class _Builder:
         """A name not used before."""
         return f"{stem}{len(self.layers) + 1}"
 
-    def append(self, layer: Layer) -> str:
+    def append(self, layer: AnyLayer) -> str:
         """Append a layer; returns its name."""
         self.layers.append(layer)
         self.shapes[layer.name] = layer.output_shape(tuple(self.shapes[source] for source in layer.inputs))
         return layer.name
 
 
-def _axis_geometries(n: int) -> list[tuple[int, int, int, int, int]]:
+def _is_max_window(axis: Axis, n: int) -> bool:
+    """Whether a max pool along an axis of n positions may have these windows: none of them empty."""
+    k, s, p, d, out = axis
+    return 2 * p <= k and all(any(0 <= i * s - p + j * d < n for j in range(k)) for i in range(out))
+
+
+def _axis_geometries(n: int) -> list[Axis]:
     """All (kernel, stride, padding, dilation, output) along one axis of n cells that leave an output cell."""
     found = []
     for k, s, p, d in product((1, 2, 3), (1, 2, 3), (0, 1, 2), (1, 2, 3)):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refsim.engine.trace import SynapticOps
-from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Spiking
-from refsim.reference.counts import deliveries, synaptic_ops
+from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Pool, Spiking
+from refsim.reference.counts import Target, deliveries, synaptic_ops
 from refsim.reference.network import Simulation
-from refsim.reference.synapses import sum_pool2d
 
 Array = NDArray[Any]
 
@@ -22,16 +20,29 @@ class _Path(NamedTuple):
     """One way from a population (or the image) into a layer that collects currents."""
 
     source: str
-    pool: AvgPool2d | None
+    pool: Pool | None
     flatten: bool
-    target: Layer
+    target: Target
+
+    def entering(self, spikes: Array) -> Array:
+        """(T, B, *shape) spikes, or their sizes, added up in the windows they enter; as they are without a pool."""
+        spikes = spikes if spikes.dtype.kind == "f" else spikes.astype(np.int64)
+        return spikes if self.pool is None else np.asarray(_positions_of_windows(spikes, self.pool, 0).sum(axis=0))
 
     def events(self, spikes: Array) -> Array:
-        """(B, *shape) spikes, or their numbers, as they arrive at the synapses."""
-        arriving = spikes if spikes.dtype.kind == "f" else spikes.astype(np.int64)
-        if self.pool is not None:
-            arriving = sum_pool2d(arriving, self.pool.kernel, self.pool.stride)
-        return arriving.reshape(len(arriving), -1) if self.flatten else arriving
+        """(T, B, *shape) spikes, or their sizes, as they arrive at the synapses."""
+        match self.pool:
+            case None | AvgPool2d():
+                return self.entering(spikes)
+            case MaxPool2d():
+                return _largest(spikes.astype(np.int64), self.pool)
+            case _:
+                assert_never(self.pool)
+
+    def reach(self, events: Array) -> Array:
+        """(T * B, *shape), what arrives, in the shape in which the target reads it."""
+        flat = events.reshape(-1, *events.shape[2:])
+        return flat.reshape(len(flat), -1) if self.flatten else flat
 
 
 def expected_ops(
@@ -39,7 +50,7 @@ def expected_ops(
 ) -> dict[tuple[str, str], SynapticOps]:
     """Synaptic operations by (source, target) for every projection that spikes travel through (semantics 7)."""
     ops: dict[tuple[str, str], SynapticOps] = {}
-    for population in (*network.spiking, network.layers[-1]):
+    for population in network.driven:
         for path in _paths(network, population):
             if path.source == INPUT:
                 continue
@@ -56,14 +67,12 @@ def expected_reached(network: Network, simulation: Simulation) -> dict[str, Arra
     for population in network.spiking:
         there = np.zeros((T, n_images, *network.shapes[population.name]), dtype=bool)
         for path in _paths(network, population):
-            for t in range(T):
-                if path.source == INPUT:
-                    there[t] = True
-                else:
-                    arriving = path.events(
-                        _sizes(network, path, simulation.logits.dtype) * simulation.spikes[path.source][t]
-                    )
-                    there[t] |= deliveries(path.target, (arriving != 0).astype(np.int64)) > 0
+            if path.source == INPUT:
+                there[:] = True
+            else:
+                sizes = _sizes(network, path, simulation.logits.dtype)
+                arriving = path.reach(path.events(sizes * simulation.spikes[path.source]) != 0)
+                there |= deliveries(path.target, arriving.astype(np.int64)).reshape(there.shape) > 0
         reached[population.name] = there.reshape(T, n_images, -1).sum(axis=2)
     return reached
 
@@ -78,44 +87,75 @@ def _sizes(network: Network, path: _Path, dtype: Any) -> Array:
 
 
 def _count(path: _Path, spikes: Array, skip_zero_weights: bool) -> SynapticOps:
-    steps: dict[str, list[Array]] = {each.name: [] for each in fields(SynapticOps)}
-    for s in spikes:
-        arriving = path.events(s)
-        for key, events in (
-            ("unit_pos", path.events(s > 0)),
-            ("unit_neg", path.events(s < 0)),
-            ("event_pos", arriving > 0),
-            ("event_neg", arriving < 0),
-        ):
-            steps[key].append(synaptic_ops(path.target, events.astype(np.int64), skip_zero_weights))
-        entering = path.events(np.abs(s)) if path.pool is not None else np.zeros((len(s), 1), dtype=np.int64)
-        steps["pool_in"].append(entering.reshape(len(s), -1).sum(axis=1))
-    return SynapticOps(**{key: np.stack(rows) for key, rows in steps.items()})
+    T, n_images = spikes.shape[:2]
+    arriving = path.events(spikes)
+    through = {"unit_pos": arriving > 0, "unit_neg": arriving < 0}
+    match path.pool:
+        case AvgPool2d():  # every spike passes through
+            through = {"unit_pos": path.entering(spikes > 0), "unit_neg": path.entering(spikes < 0)}
+        case None | MaxPool2d():
+            pass
+        case _:
+            assert_never(path.pool)
+    delivered = {
+        key: synaptic_ops(path.target, path.reach(events), skip_zero_weights).reshape(T, n_images)
+        for key, events in {**through, "event_pos": arriving > 0, "event_neg": arriving < 0}.items()
+    }
+    entering = path.entering(np.abs(spikes)) if path.pool is not None else np.zeros((T, n_images, 1), dtype=np.int64)
+    return SynapticOps(**delivered, pool_in=entering.reshape(T, n_images, -1).sum(axis=2))
 
 
-def _paths(network: Network, population: Layer) -> Iterator[_Path]:
+def _largest(spikes: Array, pool: MaxPool2d) -> Array:
+    """(T, B, C, H', W'), what a max pool makes of spikes (T, B, C, H, W)."""
+    match pool.mode:
+        case "cumulative":
+            largest = _positions_of_windows(spikes.cumsum(axis=0), pool, -len(spikes) - 1).max(axis=0)
+            return np.asarray(np.diff(largest, axis=0, prepend=0))
+        case "or":
+            return np.asarray(_positions_of_windows(spikes, pool, -2).max(axis=0))
+        case _:
+            assert_never(pool.mode)
+
+
+def _positions_of_windows(values: Array, pool: Pool, elsewhere: int) -> Array:
+    """(k, T, B, C, H', W'), each position of each window of values (T, B, C, H, W); `elsewhere` is in the padding."""
+    (pad_y, pad_x), (step_y, step_x) = (0, 0), (1, 1)
+    if isinstance(pool, MaxPool2d):
+        (pad_y, pad_x), (step_y, step_x) = pool.padding, pool.dilation
+    padded = np.pad(values, ((0, 0),) * 3 + ((pad_y, pad_y), (pad_x, pad_x)), constant_values=elsewhere)
+    reach = ((pool.kernel[0] - 1) * step_y + 1, (pool.kernel[1] - 1) * step_x + 1)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(3, 4))
+    chosen = windows[:, :, :, :: pool.stride[0], :: pool.stride[1], ::step_y, ::step_x]
+    return np.moveaxis(chosen.reshape(*chosen.shape[:5], -1), 5, 0)
+
+
+def _paths(network: Network, population: Spiking | Linear) -> Iterator[_Path]:
     """The ways into a population of neurons, or into the readout."""
-    target = population
-    if isinstance(population, Spiking):
-        drive = network.by_name.get(population.inputs[0], population)
-        target = drive if isinstance(drive, Add | Conv2d | Linear) else population
-    if not isinstance(target, Add):
-        yield _path_to(network, target, target.inputs[0])
-        return
-    for name in target.inputs:
-        branch = network.by_name.get(name)
-        if isinstance(branch, Conv2d | Linear):
-            yield _path_to(network, branch, branch.inputs[0])
-        else:
-            yield _path_to(network, target, name)
+    head = population.inputs[0] if isinstance(population, Spiking) else population.name
+    adder = network.by_name.get(head)
+    if isinstance(adder, Add):
+        for name in adder.inputs:
+            yield _path_to(network, adder, name)
+    else:
+        yield _path_to(network, population, head)
 
 
-def _path_to(network: Network, target: Layer, name: str) -> _Path:
+def _path_to(network: Network, target: Target, name: str) -> _Path:
+    """Back from what `target` reads to where its spikes come from."""
     pool, flatten = None, False
-    layer = network.by_name.get(name)
-    if isinstance(layer, Flatten):
-        flatten, name = True, layer.inputs[0]
-        layer = network.by_name.get(name)
-    if isinstance(layer, AvgPool2d):
-        pool, name = layer, layer.inputs[0]
+    while (layer := network.by_name.get(name)) is not None:
+        match layer:
+            case Conv2d() | Linear():
+                target = layer
+            case Flatten():
+                flatten = True
+            case AvgPool2d() | MaxPool2d():
+                pool = layer
+            case Spiking():
+                break
+            case Add():
+                raise AssertionError(f"'{name}' adds currents: each has a path of its own")
+            case _:
+                assert_never(layer)
+        name = layer.inputs[0]
     return _Path(source=name, pool=pool, flatten=flatten, target=target)

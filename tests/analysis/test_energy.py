@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from refsim.analysis.energy import BUILT_IN, EnergyModel, find_energy_model, load_energy_model
+from refsim.analysis.energy import ANN_CLASSES, BUILT_IN, SNN_CLASSES, EnergyModel, find_energy_model, load_energy_model
 from refsim.analysis.operations import AnnOperations, SnnOperations, ann_operations, snn_operations
 from refsim.engine.plan import compile_network
 from refsim.engine.results import Result
 from refsim.engine.simulator import simulate
 from refsim.exceptions import FormatError, UsageError
-from refsim.model import INPUT, Conv2d, Linear
+from refsim.model import INPUT, Conv2d, InputSpec, Linear, MaxPool2d, Network, Neuron, Spiking
 from tests.analysis.networks import resnet20, vgg16
 from tests.simulation.networks import raw_images, small_network
 
@@ -75,6 +76,31 @@ def test_operations_of_a_run_add_up_what_the_engine_counted(dual):
     assert found.comparison.tolist() == (found.membrane_update * (2 if dual else 1)).tolist()
     assert (found.membrane_reached <= found.membrane_update).all()
     assert found.membrane_reached.tolist() == np.cumsum(sum(each.reached.sum(axis=1) for each in populations)).tolist()
+
+
+def max_pooled(reads: str) -> Network:
+    """A max pool with padding and dilation of the image, or behind neurons."""
+    pool = MaxPool2d(
+        name="pool", inputs=(reads,), kernel=(3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), mode="or"
+    )
+    layers = [Spiking(name="if", inputs=("input",), neuron=Neuron(theta=1.0, v0=0.5))] if reads == "if" else []
+    n = prod(pool.output_shape(((2, 5, 4),)))
+    layers += [pool, Linear(name="out", inputs=("pool",), weight=np.ones((3, n)), bias=np.zeros(3))]
+    return Network(name="max", input=InputSpec(shape=(2, 5, 4)), layers=tuple(layers))
+
+
+@pytest.mark.parametrize("reads", ["if", INPUT])
+def test_a_max_pool_makes_one_comparison_less_than_a_window_has_positions(reads):
+    network, x = max_pooled(reads), np.zeros((4, 2, 5, 4))
+    expected = 2 * sum(
+        sum(0 <= 2 * y + i - 1 < 5 and x_ + 2 * j < 4 for i in range(3) for j in range(2)) - 1
+        for y in range(3)
+        for x_ in range(2)
+    )
+    assert ann_operations(network).pool_comparison == expected
+    found = snn_operations(network, Result.of(simulate(compile_network(network), x, 3), x, None))
+    # An image is constant: its maxima are found once.
+    assert found.pool_comparison.tolist() == [4 * expected * t for t in ((1, 1, 1) if reads == INPUT else (1, 2, 3))]
 
 
 def test_first_layer_is_charged_once_or_at_every_step():
@@ -173,6 +199,9 @@ def test_horowitz_prices_every_class():
     """Horowitz 2014: 0.9 pJ per addition and 4.6 pJ per MAC in 32-bit floats, 0.03 and 0.23 in 8-bit integers."""
     for name, add, mac in (("horowitz45", 0.9e-12, 4.6e-12), ("horowitz45-int8", 0.03e-12, 0.23e-12)):
         model = BUILT_IN[name]
+        # What is free is another count of what has a price.
+        assert set(SNN_CLASSES) - set(model.joules) == {"first_layer_mac_repeated", "membrane_reached"}
+        assert set(ANN_CLASSES) - set(model.joules) == {"ann_mac_dense", "ann_bn_element"}
         assert model.snn(snn(sop=10, residual=1, pool_in=1, first_layer_mac=2))[0] == pytest.approx(12 * add + 2 * mac)
         assert model.ann(ann(mac_dense=9, mac_existing=7, bias_add=1)) == pytest.approx(7 * mac + add)
 

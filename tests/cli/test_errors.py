@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from refsim.formats.weights.hdf5 import Samples, save
-from refsim.model import Activation, InputSpec, Linear, Network, Neuron, Spiking
+from refsim.model import Activation, InputSpec, Linear, MaxPool2d, Network, Neuron, Spiking
 from tests.cli.conftest import Call
 from tests.simulation.networks import raw_images, small_network
 
@@ -162,3 +163,30 @@ def test_packaged_network_is_explained_without_arguments(refsim: Call) -> None:
     done = refsim("errors", "--limit", 10, "--layer", 1)
     assert done.code == 0
     assert "spike count vs expected:  exact 100.0 %" in done.out
+
+
+def test_max_pools_that_do_not_follow_the_maximum_have_a_column(refsim: Call, tmp_path: Path) -> None:
+    network, images = small_network(), raw_images(6)
+    for mode in ("cumulative", "or"):
+        layers = [
+            MaxPool2d(name="pool", inputs=each.inputs, kernel=(2, 2), stride=(2, 2), mode=mode)
+            if each.name == "pool"
+            else each
+            for each in network.layers
+        ]
+        path = tmp_path / f"{mode}.h5"
+        save(
+            path,
+            replace(network, layers=tuple(layers)),
+            samples=Samples(images=images, labels=np.zeros(6, dtype=np.int64)),
+        )
+    taken, follows = (refsim("errors", "-w", tmp_path / f"{mode}.h5", "-T", 4, "-q") for mode in ("or", "cumulative"))
+    report = json.loads(refsim("errors", "-w", tmp_path / "or.h5", "-T", 4, "-q", "--json").out)
+    assert "pool = h(zbar) - h(zbar*)" in taken.out
+    assert "pool" in report["definitions"]
+    head, _, _, third = (line.split() for line in taken.out.splitlines()[3:7])
+    mean = report["steps"][0]["layers"][2]["against_qcfs"]["pool"]["mean"]
+    assert third[head.index("pool")] == f"{mean:+.4f}"
+    assert "pool" not in follows.out
+    detailed = refsim("errors", "-w", tmp_path / "or.h5", "-T", 4, "-q", "--layer", 3)
+    assert sum(line.split()[:1] == ["pool"] for line in detailed.out.splitlines()[2:]) == 3

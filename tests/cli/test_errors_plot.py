@@ -76,14 +76,15 @@ def test_parts_are_those_that_can_be_known() -> None:
     relu = dict.fromkeys(("clipping", "quantization", "unevenness", "local"))
     with_ann = relu | dict.fromkeys(("propagated", "total"))
     qcfs = dict.fromkeys(("quantization", "propagated", "total", "unevenness"))
-    found = [
-        list(layer_with(against_relu=a, against_qcfs=b).parts)
-        for a, b in ((relu, {}), (with_ann, {}), (with_ann, qcfs))
-    ]
+    pooled = with_ann | {"pool": None}
+    known = ((relu, {}), (with_ann, {}), (with_ann, qcfs), (pooled, {}), (pooled, qcfs | {"pool": None}))
+    found = [list(layer_with(against_relu=a, against_qcfs=b).parts) for a, b in known]
     assert found == [
         ["clipping", "quantization", "unevenness", "local"],
         ["clipping", "quantization", "unevenness", "propagated", "total"],
         ["quantization", "unevenness", "propagated", "total"],
+        ["clipping", "quantization", "unevenness", "pool", "propagated", "total"],
+        ["quantization", "unevenness", "pool", "propagated", "total"],
     ]
 
 

@@ -56,6 +56,20 @@ def test_the_table_says_what_the_file_holds(archive: str) -> None:
     assert result.stderr == ""
 
 
+def test_max_pools_say_their_mode_and_that_they_send_spikes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ARCHIVE.parent)
+    result = CliRunner().invoke(info, ["-w", "v1.1.h5", "--plan"])
+    assert result.exit_code == 0
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "pool1 max_pool2d if1 4x5x6 2x2 stride 2x2 or" in lines
+    assert "pool2 max_pool2d if2 3x3x2 3x2 stride 2x2 padding 1x0 dilation 1x2 cumulative" in lines
+    assert sum(line.startswith("if2 -> fc spikes of 3x2 windows ") for line in lines) == 1
+    facts = json.loads(CliRunner().invoke(info, ["-w", "v1.1.h5", "--json"]).stdout)
+    pool = next(layer for layer in facts["layers"] if layer["name"] == "pool2")
+    geometry = {"kernel": [3, 2], "stride": [2, 2], "padding": [1, 0], "dilation": [1, 2], "mode": "cumulative"}
+    assert {key: pool[key] for key in geometry} == geometry
+
+
 def test_the_json_holds_the_same_numbers(archive: str) -> None:
     result = CliRunner().invoke(info, ["--weights", archive, "--json"])
     facts = json.loads(result.stdout)

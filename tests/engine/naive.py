@@ -12,7 +12,21 @@ from itertools import product
 from math import prod
 from typing import NamedTuple
 
-from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Neuron, Shape, Spiking
+from refsim.model import (
+    INPUT,
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Network,
+    Neuron,
+    Pool,
+    Shape,
+    Spiking,
+)
 
 Values = list[Fraction]
 
@@ -48,14 +62,16 @@ def synapses(layer: Layer, shape: Shape, out: Shape) -> list[Synapse]:
     return found
 
 
-def windows(pool: AvgPool2d, shape: Shape, out: Shape) -> list[list[int]]:
-    """The source indices of each pool window."""
+def windows(pool: Pool, shape: Shape, out: Shape) -> list[list[int]]:
+    """The source indices of each pool window, without those in the padding."""
     _, h, w = shape
+    padding, dilation = ((0, 0), (1, 1)) if isinstance(pool, AvgPool2d) else (pool.padding, pool.dilation)
     found = []
     for c, y, x in product(*map(range, out)):
-        rows = range(y * pool.stride[0], y * pool.stride[0] + pool.kernel[0])
-        columns = range(x * pool.stride[1], x * pool.stride[1] + pool.kernel[1])
-        found.append([(c * h + row) * w + column for row, column in product(rows, columns)])
+        rows = [y * pool.stride[0] - padding[0] + i * dilation[0] for i in range(pool.kernel[0])]
+        columns = [x * pool.stride[1] - padding[1] + j * dilation[1] for j in range(pool.kernel[1])]
+        there = [(row, column) for row, column in product(rows, columns) if 0 <= row < h and 0 <= column < w]
+        found.append([(c * h + row) * w + column for row, column in there])
     return found
 
 
@@ -65,7 +81,7 @@ def parameter(value, shape: Shape) -> Values:
     return [Fraction(flat[i * len(flat) // prod(shape)]) for i in range(prod(shape))]
 
 
-class Runner:
+class Machine:
     """One image, T steps. spikes: by (layer, t); ops: by (source, target, kind) and t; v, logits, m: as named."""
 
     def __init__(self, network: Network, image, T: int, skip_zero_weights: bool = False) -> None:
@@ -83,7 +99,7 @@ class Runner:
         self.synapses = {
             layer.name: synapses(layer, network.shapes[layer.inputs[0]], self.shape(layer))
             for layer in network.layers
-            if not isinstance(layer, AvgPool2d | Flatten)
+            if not isinstance(layer, Pool | Flatten)
         }
         for t in range(T):
             self.step(t)
@@ -101,6 +117,15 @@ class Runner:
             elif isinstance(layer, AvgPool2d):
                 groups = windows(layer, self.network.shapes[layer.inputs[0]], self.shape(layer))
                 value[layer.name] = [sum(sources[0][i] for i in each) / len(each) for each in groups]
+            elif isinstance(layer, MaxPool2d):
+                name = layer.inputs[0]
+                groups = windows(layer, self.network.shapes[name], self.shape(layer))
+                if name == INPUT:
+                    value[layer.name] = [max(sources[0][i] for i in each) for each in groups]
+                else:
+                    theta = parameter(self.network.by_name[name].neuron.theta, self.network.shapes[name])
+                    sent = self.pooled(layer, groups, name, t)
+                    value[layer.name] = [s * theta[each[0]] for s, each in zip(sent, groups)]
             elif isinstance(layer, Conv2d | Linear):
                 value[layer.name] = [Fraction(b) for i, b in enumerate(layer.bias.tolist()) for _ in self.cells(layer)]
                 for synapse in self.synapses[layer.name]:
@@ -120,6 +145,16 @@ class Runner:
                 theta = parameter(layer.neuron.theta, self.shape(layer))
                 value[layer.name] = [s * size for s, size in zip(self.spikes[layer.name, t], theta)]
         self.logits.append(value[self.network.layers[-1].name])
+
+    def pooled(self, pool: MaxPool2d, groups: list[list[int]], name: str, t: int) -> list[int]:
+        """What a max pool sends at step t: all spikes since the first step are looked at again."""
+        if pool.mode == "or":
+            return [max(self.spikes[name, t][i] for i in each) for each in groups]
+        after, before = (
+            [max(sum(self.spikes[name, past][i] for past in range(steps)) for i in each) for each in groups]
+            for steps in (t + 1, t)
+        )
+        return [now - then for now, then in zip(after, before)]
 
     def cells(self, layer: Layer) -> range:
         return range(prod(self.shape(layer)[1:]))
@@ -152,7 +187,7 @@ class Runner:
         graded, pool, name = value[head], None, head
         while name != INPUT and not isinstance(self.network.by_name[name], Spiking):
             passed = self.network.by_name[name]
-            pool = passed if isinstance(passed, AvgPool2d) else pool
+            pool = passed if isinstance(passed, Pool) else pool
             name = passed.inputs[0]
         links = self.synapses[layer.name]
         if isinstance(layer, Add):
@@ -167,6 +202,9 @@ class Runner:
         if pool is not None:
             behind = windows(pool, self.network.shapes[name], self.network.shapes[pool.name])
             self.ops[name, layer.name, "pool_in", t] += sum(abs(s[i]) for window in behind for i in window)
+        if isinstance(pool, MaxPool2d):
+            s = self.pooled(pool, behind, name, t)
+            behind = [[i] for i in range(len(s))]
         for each in links:
             window = behind[each.source]
             total = sum(s[i] for i in window)
@@ -177,7 +215,7 @@ class Runner:
         return {each.target for each in synapses_of(self, layer, head) if graded[each.source] != 0}
 
 
-def synapses_of(machine: Runner, layer: Layer, head: str) -> list[Synapse]:
+def synapses_of(machine: Machine, layer: Layer, head: str) -> list[Synapse]:
     """Synapses of weight 0 included: they exist."""
     if isinstance(layer, Add):
         return synapses(layer, machine.network.shapes[head], machine.shape(layer))

@@ -6,7 +6,7 @@ import pytest
 from refsim.engine.plan import compile_network
 from refsim.engine.simulator import forward, simulate
 from refsim.exceptions import NetworkError, RefsimError, UsageError
-from refsim.model import Activation, AvgPool2d, Conv2d, InputSpec, Linear, Network, Neuron, Spiking
+from refsim.model import Activation, AvgPool2d, Conv2d, InputSpec, Linear, MaxPool2d, Network, Neuron, Spiking
 from refsim.testing import assert_equals_reference
 
 
@@ -102,6 +102,26 @@ def test_a_pool_passes_negative_sums_and_nothing_where_spikes_cancel():
     assert [ops.event_pos[:, 0].tolist(), ops.event_neg[:, 0].tolist()] == [[2, 0, 0], [0, 1, 0]]
     assert [ops.unit_pos[:, 0].tolist(), ops.unit_neg[:, 0].tolist()] == [[4, 1, 0], [0, 3, 0]]
     assert ops.pool_in[:, 0].tolist() == [4, 4, 0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "logits", "positive"), [("cumulative", [73, -64, 1], [3, 0, 1]), ("or", [73, 9 - 64, 1], [3, 2, 1])]
+)
+def test_a_max_pool_sends_spikes_of_its_own(mode, logits, positive):
+    # Four neurons fire + 0 +, 0 + 0, + - 0 and + - 0; the first two by turns, the last two together.
+    neuron = Neuron(theta=1.0, v0=np.array([0.5, 0.0, 2.0, 2.0]).reshape(1, 1, 4), theta_neg=-0.5)
+    layers = (
+        Spiking(name="act", inputs=("input",), neuron=neuron),
+        MaxPool2d(name="pool", inputs=("act",), kernel=(1, 2), stride=(1, 1), mode=mode),
+        Linear(name="out", inputs=("pool",), weight=[[1.0, 8.0, 64.0]], bias=[0.0]),
+    )
+    network = Network(name="pooled", input=InputSpec(shape=(1, 1, 4)), layers=layers)
+    trace = simulate(compile_network(network), np.array([0.5, 0.5, -1.0, -1.0]).reshape(1, 1, 1, 4), 3)
+    assert trace.logits[:, 0, 0].tolist() == logits
+    ops = trace.ops["act", "out"]
+    assert ops.unit_pos[:, 0].tolist() == ops.event_pos[:, 0].tolist() == positive
+    assert ops.unit_neg[:, 0].tolist() == ops.event_neg[:, 0].tolist() == [0, 1, 0]
+    assert ops.pool_in[:, 0].tolist() == [4, 5, 1]
 
 
 def test_a_pool_weighs_each_spike_by_the_theta_of_its_neuron():

@@ -1,11 +1,12 @@
 """A layer kind exists in the model, the strategy, the specification and the plan, or nowhere."""
 
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, Phase, find, settings
 
-from refsim.model import LAYER_KINDS, Layer
+from refsim.model import LAYER_KINDS, AnyLayer, Kind, Layer
 from refsim.testing import assert_equals_reference, networks_with_inputs
 
 
@@ -23,6 +24,11 @@ SEARCH = settings(
 
 def test_the_model_lists_every_kind_by_its_name():
     assert {cls.kind: cls for cls in KINDS} == LAYER_KINDS
+    assert set(get_args(Kind)) == set(LAYER_KINDS)
+
+
+def test_the_union_that_mypy_sees_has_every_kind():
+    assert set(get_args(AnyLayer)) == set(KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda cls: cls.__name__)

@@ -1,12 +1,15 @@
 """The strategy is code too: what it claims to draw, it draws, and often enough to matter."""
 
 from collections import Counter
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Linear, Network, Spiking
+from refsim.model import INPUT, LAYER_KINDS, Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Spiking
+from refsim.model.layers import output_of, readable_by
+from refsim.reference.maxima import max_pool2d
 from refsim.reference.network import Simulation, simulate
 from refsim.reference.synapses import sum_pool2d
 from refsim.testing import networks_with_inputs
@@ -33,6 +36,9 @@ def features(network: Network) -> set[str]:
             found |= {"pool that is not square"} if layer.kernel[0] != layer.kernel[1] else set()
             found |= {"global pool"} if layer.kernel == shape[1:] and shape[1:] != (1, 1) else set()
             found |= {"pool that leaves cells out"} if layer.stride[0] > layer.kernel[0] else set()
+        if isinstance(layer, MaxPool2d):
+            found |= _of_max_pool(layer, sources[0])
+        found |= {f"{layer.kind} reads {INPUT if each is None else each.kind}" for each in sources}
         if isinstance(layer, Flatten) and len(shape) == 3 and shape[1] * shape[2] > 1:
             found.add("flatten of a plane")
         if isinstance(layer, Linear) and len(shape) == 3:
@@ -61,6 +67,21 @@ def _of_conv(layer: Conv2d) -> set[str]:
             ("groups", layer.groups > 1 and not depthwise),
             ("depthwise", depthwise),
             ("kernel that is not square", layer.weight.shape[2] != layer.weight.shape[3]),
+        )
+        if there
+    }
+
+
+def _of_max_pool(layer: MaxPool2d, source: Spiking | None) -> set[str]:
+    of = "the image" if source is None else "dual" if source.neuron.dual else "IF"
+    return {f"max pool of {of}", f"max pool {layer.mode} of {of}"} | {
+        name
+        for name, there in (
+            ("max pool with padding", max(layer.padding) > 0),
+            ("max pool with dilation", max(layer.dilation) > 1),
+            ("max pool with stride", max(layer.stride) > 1),
+            ("max pools that overlap", any(s < k for s, k in zip(layer.stride, layer.kernel))),
+            ("max pool that is not square", layer.kernel[0] != layer.kernel[1]),
         )
         if there
     }
@@ -108,6 +129,13 @@ def happenings(network: Network, simulation: Simulation) -> set[str]:
             for s, total in zip(simulation.spikes[layer.inputs[0]], simulation.events[layer.name]):
                 entered = sum_pool2d(np.abs(s, dtype=int), layer.kernel, layer.stride)
                 found |= {cancelled} if ((entered > 0) & (total == 0)).any() else set()
+        if isinstance(layer, MaxPool2d) and layer.inputs[0] in simulation.spikes:
+            y = simulation.events[layer.name]
+            s = simulation.spikes[layer.inputs[0]].astype(int)
+            found |= {"a maximum falls"} if (y < 0).any() else set()
+            alternative = np.stack([max_pool2d(each, layer) for each in s])
+            if layer.mode == "cumulative":
+                found |= {"winners alternate"} if (y != alternative).any() else set()
     return found
 
 
@@ -122,6 +150,9 @@ OFTEN = (
     *("leak", "no leak", "add reads Conv2d", "a spike", "a negative spike", "a potential meets theta"),
 )
 NOW_AND_THEN = (
+    *("max pool cumulative of IF", "max pool cumulative of dual", "max pool or of IF", "max pool or of dual"),
+    *("max pool of the image", "max pool with padding", "max pool with dilation", "max pool with stride"),
+    *("max pools that overlap", "max pool that is not square", "winners alternate"),
     *("groups", "depthwise", "1x1 strided shortcut", "global pool", "pool that leaves cells out"),
     *("neurons behind AvgPool2d", "neurons behind Flatten", "neurons behind Spiking", "theta_neg of 3 axes"),
     *("add reads Spiking", "add reads Linear", "add reads AvgPool2d"),
@@ -129,8 +160,17 @@ NOW_AND_THEN = (
 RARELY = (
     *("63 to 65 channels", "more than 128 channels", "neurons behind input", "add reads the image"),
     *("add reads Flatten", "a net count below 0", "a potential meets theta_neg", "spikes that cancel in a pool"),
+    "a maximum falls",
 )
-LEAST = dict.fromkeys(OFTEN, N // 15) | dict.fromkeys(NOW_AND_THEN, N // 100) | dict.fromkeys(RARELY, 2)
+# Whatever may read what, does, so that a new kind is drawn in all its places.
+KINDS = [object.__new__(cls) for cls in LAYER_KINDS.values()]
+PAIRS = tuple(
+    f"{layer.kind} reads {source.kind}"
+    for layer, source in product(KINDS, repeat=2)
+    if output_of(source) in readable_by(layer)
+)
+HOW_OFTEN = ((PAIRS, 5), (RARELY, 2), (NOW_AND_THEN, N // 100), (OFTEN, N // 15))
+LEAST = {feature: least for some, least in HOW_OFTEN for feature in some}
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,16 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pytest
 
-from refsim.formats.weights.hdf5 import load
-from refsim.model import LAYER_KINDS
+from refsim.formats.weights.hdf5 import load, save
+from refsim.model import LAYER_KINDS, MaxPool2d
 from refsim.reference.network import simulate
 
 from .support import assert_same
 
 ARCHIVES = Path(__file__).parent.parent / "data" / "archives"
-V1_0 = ARCHIVES / "v1.0.h5"
+V1_0, V1_1 = ARCHIVES / "v1.0.h5", ARCHIVES / "v1.1.h5"
 SHA256 = "421a044880ab91934b68e27d6d735b8c028b2e9c656cb4b464bd04bd04d61138"
 
 
@@ -31,7 +32,7 @@ def test_the_archived_file_of_version_1_0_gives_the_recorded_values() -> None:
     assert network.name == "archive 1.0"
     assert network.classes == ("cat", "dog", "Frosch \N{FROG FACE}")
     assert network.metadata["license"] == "CC0-1.0"
-    assert {layer.kind for layer in network.layers} == set(LAYER_KINDS)
+    assert {layer.kind for layer in network.layers} == set(LAYER_KINDS) - {"max_pool2d"}
     first, second = network.by_name["layer1.0"], network.by_name["block.act"]
     assert first.weight[1, 0].tolist() == [[0.0, -0.6875, -0.75], [-0.1875, 0.375, -0.1875], [0.6875, -1.0, -0.125]]
     assert second.neuron.theta.tolist() == [1.0, 2.0, 0.5, 1.0]
@@ -44,8 +45,35 @@ def test_the_archived_file_of_version_1_0_gives_the_recorded_values() -> None:
     assert file.golden[1].counts_neg["block.act"].sum() == 16
 
 
-def test_the_specification_still_computes_what_the_archived_file_expects() -> None:
-    file = load(V1_0)
+def test_the_archived_file_of_version_1_1_gives_the_recorded_values() -> None:
+    file = load(V1_1)
+    assert file.warnings == ()
+    pools = [layer for layer in file.network.layers if isinstance(layer, MaxPool2d)]
+    assert [pool.mode for pool in pools] == ["or", "or", "cumulative"]
+    first, _, last = pools
+    assert (first.kernel, first.stride, first.padding, first.dilation) == ((2, 1), (1, 1), (0, 0), (1, 1))
+    assert (last.kernel, last.stride, last.padding, last.dilation) == ((3, 2), (2, 2), (1, 0), (1, 2))
+    assert [sum(int(n.sum()) for n in each.counts_pos.values()) for each in file.golden] == [1238, 918]
+    assert file.golden[1].counts_neg["if2"].sum() == 35
+    assert file.sha256 == "6036b72ef9d65e416d76de3f00a67ef91200b829966b012ce070f591d33b0484"
+
+
+def test_every_kind_of_layer_is_in_some_archived_file() -> None:
+    kinds = {layer.kind for path in ARCHIVES.glob("*.h5") for layer in load(path).network.layers}
+    assert kinds == set(LAYER_KINDS)
+
+
+@pytest.mark.parametrize("path", [V1_0, V1_1], ids=lambda path: path.name)
+def test_a_file_says_the_oldest_version_that_can_hold_it(path: Path, tmp_path: Path) -> None:
+    file = load(path)
+    save(tmp_path / "again.h5", file.network, samples=file.samples, golden=file.golden)
+    with h5py.File(tmp_path / "again.h5") as again:
+        assert f"v{again.attrs['format_version'].decode()}.h5" == path.name
+
+
+@pytest.mark.parametrize("path", [V1_0, V1_1], ids=lambda path: path.name)
+def test_the_specification_still_computes_what_the_archived_file_expects(path: Path) -> None:
+    file = load(path)
     for golden in file.golden:
         neurons = {each.name: getattr(each.neuron, f"as_{golden.neuron}")() for each in file.network.spiking}
         images = file.samples.images[: golden.logits.shape[1]]
@@ -56,12 +84,13 @@ def test_the_specification_still_computes_what_the_archived_file_expects() -> No
             assert_same((spikes < 0).sum(axis=(2, 3, 4)), golden.counts_neg[name])
 
 
-def test_the_archived_file_is_what_its_script_makes(tmp_path: Path) -> None:
-    script = tmp_path / "make_v1_0.py"
-    script.write_text((ARCHIVES / "make_v1_0.py").read_text())
+@pytest.mark.parametrize("path", [V1_0, V1_1], ids=lambda path: path.name)
+def test_the_archived_file_is_what_its_script_makes(path: Path, tmp_path: Path) -> None:
+    script = ARCHIVES / f"make_{path.stem.replace('.', '_')}.py"
+    (tmp_path / script.name).write_text(script.read_text())
     root = Path(__file__).parent.parent.parent
-    subprocess.run([sys.executable, script], check=True, env={"PYTHONPATH": str(root)})
-    assert load(tmp_path / "v1.0.h5").sha256 == SHA256
+    subprocess.run([sys.executable, tmp_path / script.name], check=True, env={"PYTHONPATH": str(root)})
+    assert load(tmp_path / path.name).sha256 == load(path).sha256
 
 
 def test_the_digest_can_be_computed_from_the_document_alone() -> None:

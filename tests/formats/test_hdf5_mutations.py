@@ -154,7 +154,7 @@ def test_root_attributes_that_are_no_strings_are_ignored_with_a_warning() -> Non
 
 def test_a_newer_minor_version_is_read_with_a_warning() -> None:
     file = load_bytes(sealed(lambda tree: tree["/"].attrs.__setitem__("format_version", "1.7")))
-    assert file.warnings == ("/: written in format version 1.7; this refsim knows 1.0",)
+    assert file.warnings == ("/: written in format version 1.7; this refsim knows 1.1",)
     assert_same(file.network, tiny_network())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from hypothesis import given, settings
@@ -24,8 +24,11 @@ from refsim.model import (
     InputSpec,
     Layer,
     Linear,
+    MaxMode,
+    MaxPool2d,
     Network,
     Neuron,
+    Pool,
     Spiking,
 )
 
@@ -106,7 +109,15 @@ class Builder:
     def pool(self) -> None:
         kernel = tuple(self.draw(st.integers(1, n)) for n in self.shape[1:])
         stride = tuple(self.draw(st.integers(1, 3)) for _ in range(2))
-        self.append(AvgPool2d(name=self.name(), inputs=(self.last,), kernel=kernel, stride=stride), (self.shape,))
+        layer: Pool = AvgPool2d(name=self.name(), inputs=(self.last,), kernel=kernel, stride=stride)
+        read = self.layers[-1] if self.layers else None
+        one_size = not isinstance(read, Spiking) or read.neuron.theta.ndim < 3
+        if one_size and self.draw(st.booleans()):
+            padding = tuple(self.draw(st.integers(0, k // 2)) for k in kernel)
+            mode = self.draw(st.sampled_from(get_args(MaxMode)))
+            options = {"kernel": kernel, "stride": stride, "padding": padding, "mode": mode}
+            layer = MaxPool2d(name=self.name(), inputs=(self.last,), **options)
+        self.append(layer, (self.shape,))
 
     def conv(self) -> None:
         groups = self.draw(st.sampled_from([g for g in (1, 2, 3) if self.shape[0] % g == 0]))

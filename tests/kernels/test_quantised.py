@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from refsim.verification.counts import expected_ops
 
 from refsim.engine.plan import compile_network
 from refsim.engine.simulator import simulate
 from refsim.engine.trace import SynapticOps
 from refsim.exceptions import UsageError
-from refsim.model import Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
+from refsim.model import Add, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
 from refsim.reference.network import Simulation
 from refsim.reference.quantised import simulate as simulate_reference
-from refsim.reference.synapses import sum_pool2d
 from refsim.testing import networks_with_inputs
+from refsim.verification.counts import expected_ops
 
 from ..engine.effort import examples
 from .test_exact import residual
@@ -44,16 +43,8 @@ def compare(network: Network, x: np.ndarray, T: int, mode: str) -> None:
 
 
 def as_simulation(network: Network, quantised) -> Simulation:
-    """What the counting of operations needs of a simulation: spikes, and sums of them behind pools."""
-    events = dict(quantised.spikes)
-    for layer in network.layers:
-        source = layer.inputs[0]
-        if isinstance(layer, AvgPool2d) and source in events:
-            steps = [sum_pool2d(each.astype(np.int64), layer.kernel, layer.stride) for each in events[source]]
-            events[layer.name] = np.stack(steps)
-        if isinstance(layer, Flatten) and source in events:
-            events[layer.name] = events[source].reshape(*events[source].shape[:2], -1)
-    return Simulation(logits=quantised.logits, spikes=quantised.spikes, events=events, currents={}, v=quantised.v)
+    """What the counting of operations needs of a simulation: spikes."""
+    return Simulation(logits=quantised.logits, spikes=quantised.spikes, events={}, currents={}, v=quantised.v)
 
 
 def supported(network: Network, mode: str) -> Network:

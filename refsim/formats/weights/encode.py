@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 
@@ -12,21 +12,22 @@ from refsim.formats.untrusted.limits import MAX_ARRAY_BYTES, MAX_ATTRIBUTES, MAX
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.fields import require_name
 from refsim.formats.weights.parts import Golden, Samples
-from refsim.model import Add, AvgPool2d, Conv2d, Flatten, Layer, Linear, Network, Neuron, Spiking
+from refsim.model import Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Neuron, Spiking
 
 FORMAT = "refsim-network"
-VERSION = "1.0"
+LATEST = "1.1"
+"""The newest version that is read and written."""
 
 Tree = dict[str, Node]
 
 
 def encode(network: Network, samples: Samples | None, golden: tuple[Golden, ...]) -> Tree:
-    """The content of a file of version 1.0; it is not checked here (`schema.decode` does that)."""
+    """The content of a file of the oldest version that has it all; not checked here (`schema.decode` does that)."""
     root: dict[str, Value] = {key: clean(value, None) for key, value in network.metadata.items()}
     reserved = root.keys() & {"format", "format_version", "name", "content_sha256"}
     if reserved:
         raise FormatError(f"/: metadata must not be called {', '.join(sorted(reserved))}; the format uses that name")
-    root |= {"format": FORMAT, "format_version": VERSION, "name": clean(network.name, None)}
+    root |= {"format": FORMAT, "format_version": version_of(network), "name": clean(network.name, None)}
     spec = network.input
     tree = {
         "/": Node(root),
@@ -79,7 +80,23 @@ def _check_limits(tree: Tree) -> None:
             raise FormatError(f"{path}: a string is longer than {MAX_STRING_BYTES} bytes")
 
 
-def _encode_layer(tree: Tree, index: int, layer: Layer) -> None:
+def version_of(network: Network) -> str:
+    """The oldest format version in which the network can be written: older readers read what they can."""
+    return max((_since(layer) for layer in network.layers), key=lambda version: tuple(map(int, version.split("."))))
+
+
+def _since(layer: AnyLayer) -> str:
+    """The format version that brought this kind of layer."""
+    match layer:
+        case MaxPool2d():
+            return "1.1"
+        case Linear() | Conv2d() | AvgPool2d() | Flatten() | Add() | Spiking():
+            return "1.0"
+        case _:
+            assert_never(layer)
+
+
+def _encode_layer(tree: Tree, index: int, layer: AnyLayer) -> None:
     path = f"/layers/{require_name(layer.name, '/layers')}"
     attrs: dict[str, Value] = {"index": index, "kind": layer.kind, "inputs": tuple(layer.inputs)}
     arrays: dict[str, Array] = {}
@@ -93,12 +110,15 @@ def _encode_layer(tree: Tree, index: int, layer: Layer) -> None:
                 attrs |= {"dilation": layer.dilation, "groups": int(layer.groups)}
         case AvgPool2d():
             attrs |= {"kernel": layer.kernel, "stride": layer.stride}
+        case MaxPool2d():
+            attrs |= {"kernel": layer.kernel, "stride": layer.stride}
+            attrs |= {"padding": layer.padding, "dilation": layer.dilation, "mode": layer.mode}
         case Spiking():
             _encode_neuron(attrs, arrays, layer.neuron)
         case Flatten() | Add():
             pass
         case _:
-            raise FormatError(f"{path}: layers of kind {layer.kind} cannot be stored")
+            assert_never(layer)
     tree[path] = Node(attrs)
     for key, array in arrays.items():
         tree[f"{path}/{key}"] = Node(data=array)

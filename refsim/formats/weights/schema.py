@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from math import prod
-from typing import Any, Literal, cast
+from typing import Any, Literal, assert_never, cast, get_args
 
 import numpy as np
 
 from refsim.exceptions import FormatError, NetworkError
 from refsim.formats.untrusted.content import DIGEST_KEY, Content
 from refsim.formats.untrusted.text import clean
-from refsim.formats.weights.encode import FORMAT
+from refsim.formats.weights.encode import FORMAT, LATEST, version_of
 from refsim.formats.weights.fields import WEIGHTS, Fields, Source, require_name
 from refsim.formats.weights.parts import Golden, Samples
 from refsim.model import (
     LAYER_KINDS,
     Activation,
-    Add,
-    AvgPool2d,
-    Conv2d,
-    Flatten,
+    AnyLayer,
     InputSpec,
-    Layer,
-    Linear,
+    Kind,
+    MaxMode,
     Network,
     Neuron,
     Pair,
-    Spiking,
 )
 
 MAX_T = 1 << 20
@@ -39,7 +34,7 @@ _KNOWN_GROUPS = ("input", "classes", "layers", "samples", "golden")
 
 # What to do about layers that people will look for. Everything else is simply "not simulated".
 _INSTEAD = {
-    r"max_?pool": "max pooling is not simulated; train with average pooling",
+    r"max_?pool": "write it as max_pool2d, which says what its mode is",
     r"batch_?norm|^bn": "fold batch normalisation into the layer before it (`refsim convert` does)",
     r"adaptive_?avg|global_?avg": "write it as avg_pool2d with the kernel of the whole plane",
     r"attention|softmax|layer_?norm|group_?norm|gelu|embedding": "attention and normalisation layers are not simulated",
@@ -60,7 +55,7 @@ def decode(content: Content) -> tuple[Network, Samples | None, tuple[Golden, ...
     warnings: list[str] = []
     source = Source(content)
     root = Fields(source, "/")
-    _check_version(root, warnings)
+    minor = _check_version(root, warnings)
     for member in sorted(root.members.difference(_KNOWN_GROUPS)):
         warnings.append(f"/{clean(member)}: unknown group or dataset, ignored")
     name = clean(root.text("name"), None)
@@ -73,6 +68,8 @@ def decode(content: Content) -> tuple[Network, Samples | None, tuple[Golden, ...
         network = Network(name=name, input=input_, layers=layers, classes=classes, metadata=metadata)
     except NetworkError as error:
         raise NetworkError(_with_path(str(error))) from None
+    if minor < _minor(version_of(network)):
+        raise FormatError(f"/: format_version is 1.{minor}, and it has layers that came with {version_of(network)}")
     for layer, shape in network.shapes.items():
         if prod(shape) > MAX_ELEMENTS:
             raise FormatError(f"/layers/{layer}: output shape {shape} has more than 2^28 elements")
@@ -86,7 +83,8 @@ def check_version(content: Content) -> None:
     _check_version(Fields(Source(content), "/"), [])
 
 
-def _check_version(root: Fields, warnings: list[str]) -> None:
+def _check_version(root: Fields, warnings: list[str]) -> int:
+    """The minor version."""
     if not root.has("format"):
         raise FormatError("/: is an HDF5 file but not a refsim weight file (attribute format is missing)")
     root.text("format", (FORMAT,))
@@ -96,8 +94,13 @@ def _check_version(root: Fields, warnings: list[str]) -> None:
     major, minor = map(int, version.split("."))
     if major != 1:
         raise root.error(f"format version {version} cannot be read, this refsim reads 1.x")
-    if minor > 0:
-        warnings.append(f"/: written in format version {version}; this refsim knows 1.0")
+    if minor > _minor(LATEST):
+        warnings.append(f"/: written in format version {version}; this refsim knows {LATEST}")
+    return minor
+
+
+def _minor(version: str) -> int:
+    return int(version.split(".")[1])
 
 
 def _metadata(root: Fields, warnings: list[str]) -> dict[str, str]:
@@ -129,7 +132,7 @@ def _input(fields: Fields) -> InputSpec:
         raise NetworkError(f"/input: {str(error).removeprefix('input: ')}") from None
 
 
-def _layers(source: Source) -> tuple[Layer, ...]:
+def _layers(source: Source) -> tuple[AnyLayer, ...]:
     names = Fields(source, "/layers")
     if names.rest():
         raise names.error("must have no attributes")
@@ -147,15 +150,15 @@ def _layers(source: Source) -> tuple[Layer, ...]:
     return tuple(_layer(indices[i], by_name[indices[i]]) for i in range(len(groups)))
 
 
-def _layer(name: str, fields: Fields) -> Layer:
+def _layer(name: str, fields: Fields) -> AnyLayer:
     kind = fields.text("kind")
-    if kind not in _READERS:
+    if kind not in LAYER_KINDS:
         hint = next((text for key, text in _INSTEAD.items() if re.search(key, kind.lower())), "")
         hint = hint or f"not simulated; the kinds are {', '.join(LAYER_KINDS)}"
         raise fields.error(f"layer kind '{clean(kind)}': {hint}")
     inputs = tuple(require_name(each, f"{fields.path}: inputs") for each in fields.texts("inputs"))
-    cls, read = _READERS[kind]
-    arguments = read(fields)
+    cls = LAYER_KINDS[kind]
+    arguments = _arguments(cls.kind, fields)
     fields.finish()
     try:
         return cls(name=name, inputs=inputs, **arguments)
@@ -163,8 +166,29 @@ def _layer(name: str, fields: Fields) -> Layer:
         raise NetworkError(_with_path(str(error))) from None
 
 
-def _pair(fields: Fields, key: str) -> Pair:
-    return cast(Pair, fields.integers(key, 2))
+def _arguments(kind: Kind, fields: Fields) -> dict[str, Any]:
+    """What a layer of this kind has of its own."""
+    match kind:
+        case "linear":
+            return _weighted(fields, 2)
+        case "conv2d":
+            pairs = _pairs(fields, "stride", "padding", "dilation")
+            return _weighted(fields, 4) | pairs | {"groups": fields.integer("groups")}
+        case "avg_pool2d":
+            return _pairs(fields, "kernel", "stride")
+        case "max_pool2d":
+            pairs = _pairs(fields, "kernel", "stride", "padding", "dilation")
+            return pairs | {"mode": fields.text("mode", get_args(MaxMode))}
+        case "flatten" | "add":
+            return {}
+        case "spiking":
+            return _spiking(fields)
+        case _:
+            assert_never(kind)
+
+
+def _pairs(fields: Fields, *keys: str) -> dict[str, Pair]:
+    return {key: cast(Pair, fields.integers(key, 2)) for key in keys}
 
 
 def _weighted(fields: Fields, ndim: int) -> dict[str, Any]:
@@ -175,11 +199,6 @@ def _weighted(fields: Fields, ndim: int) -> dict[str, Any]:
     if "scale" in fields.members:
         arguments["scale"] = fields.array("scale", shape=weight.shape[:1])
     return arguments
-
-
-def _conv2d(fields: Fields) -> dict[str, Any]:
-    pairs = {key: _pair(fields, key) for key in ("stride", "padding", "dilation")}
-    return _weighted(fields, 4) | pairs | {"groups": fields.integer("groups")}
 
 
 def _spiking(fields: Fields) -> dict[str, Any]:
@@ -209,16 +228,6 @@ def _spiking(fields: Fields) -> dict[str, Any]:
         return {"neuron": Neuron(**arguments)}
     except NetworkError as error:
         raise fields.error(str(error)) from None
-
-
-_READERS: dict[str, tuple[type[Layer], Callable[[Fields], dict[str, Any]]]] = {
-    "linear": (Linear, lambda fields: _weighted(fields, 2)),
-    "conv2d": (Conv2d, _conv2d),
-    "avg_pool2d": (AvgPool2d, lambda fields: {key: _pair(fields, key) for key in ("kernel", "stride")}),
-    "flatten": (Flatten, lambda fields: {}),
-    "add": (Add, lambda fields: {}),
-    "spiking": (Spiking, _spiking),
-}
 
 
 def _samples(fields: Fields, network: Network) -> Samples:

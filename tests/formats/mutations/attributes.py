@@ -11,13 +11,17 @@ from refsim.formats.untrusted.content import Node
 from ..support import edited
 from .base import add
 from .sealed import (
+    empty_windows,
     foreign,
+    incomplete_max_pool,
+    max_pooled,
     renamed_layer,
     sealed,
     set_attr,
     set_data,
     short_digest,
     swapped_order,
+    unequal_windows,
     without,
 )
 
@@ -70,13 +74,7 @@ def _attribute_mutations() -> None:
         (spiking, "lambda_", 0.0, "activation: lambda must be positive"),
         (spiking, "shift", 1.0, "activation: shift must lie in"),
         (spiking, "delta", -1.0, "activation: delta must be finite"),
-        (
-            "/layers/flat",
-            "kind",
-            "max_pool2d",
-            "layer kind 'max_pool2d': max pooling is not simulated; train with average",
-        ),
-        ("/layers/flat", "kind", "MaxPool", "train with average pooling"),
+        ("/layers/flat", "kind", "MaxPool", "layer kind 'MaxPool': write it as max_pool2d, which says what its mode"),
         ("/layers/flat", "kind", "batch_norm2d", "fold batch normalisation"),
         ("/layers/flat", "kind", "multihead_attention", "attention and normalisation layers are not simulated"),
         ("/layers/flat", "kind", "softmax", "are not simulated"),
@@ -98,6 +96,35 @@ def _attribute_mutations() -> None:
         ("/layers/if2", "inputs", ("conv2",), "conv2d is read by 2 layers|nobody reads it"),
     ):
         add(f"{path}@{key} = {str(value)[:24]!r}", partial(set_attr, path, key, value), says)
+
+    for key, value, says in (
+        ("kernel", (0, 2), "kernel must be two integers of at least 1"),
+        ("kernel", (6, 6), r"/layers/pool: window \(6, 6\) is larger than the padded input \(3, 4, 4\)"),
+        ("kernel", (1 << 21, 1), "attribute kernel must be 2 integers of at most 2\\^20"),
+        ("stride", (1, 0), "stride must be two integers of at least 1"),
+        ("padding", (2, 0), r"/layers/pool: padding must be at most half of the kernel \(2, 2\), got \(2, 0\)"),
+        ("padding", (-1, 0), "padding must be two integers of at least 0"),
+        ("dilation", (0, 1), "dilation must be two integers of at least 1"),
+        ("dilation", (1 << 20, 1), "is larger than the padded input"),
+        ("mode", "average", "attribute mode must be cumulative or or, got 'average'"),
+        ("mode", 1, "attribute mode must be a string, got 1"),
+        ("ceil_mode", 1, "unknown attribute 'ceil_mode'; it may change"),
+        ("inputs", ("conv2",), "max_pool2d cannot read 'conv2'|conv2d is read by 2 layers"),
+    ):
+        add(f"max pool with {key} = {value!r}", partial(max_pooled, key=key, value=value), says)
+    for key in ("kernel", "stride", "padding", "dilation", "mode"):
+        add(f"max pool without {key}", partial(incomplete_max_pool, key), f"/layers/pool: attribute {key} is missing")
+    add(
+        "max pool in a file of version 1.0",
+        partial(max_pooled, "/", key="format_version", value="1.0"),
+        "/: format_version is 1.0, and it has layers that came with 1.1",
+    )
+    add(
+        "windows in the padding alone",
+        empty_windows,
+        r"/layers/pool: a window of dilation \(5, 1\) lies in the padding",
+    )
+    add("max pool of spikes of different size", unequal_windows, "/layers/pool: theta of 'if2' has a value for each")
 
     add("layer called input", partial(renamed_layer, "conv2", "input"), "the name is used twice or reserved")
     for name in ("es\x1bcape", "new\nline", "bi\N{RIGHT-TO-LEFT OVERRIDE}di", "zero\N{ZERO WIDTH SPACE}width"):

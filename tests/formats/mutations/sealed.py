@@ -21,6 +21,35 @@ def sealed(change: Callable[[Tree], object]) -> bytes:
     return to_bytes(tree)
 
 
+def _with_max_pool(change: Callable[[Tree], object]) -> bytes:
+    """A file of version 1.1, with a max pool for the average pool, after a change of its content."""
+
+    def both(tree: Tree) -> None:
+        tree["/"].attrs["format_version"] = "1.1"
+        pool = {"kind": "max_pool2d", "padding": (0, 0), "dilation": (1, 1), "mode": "cumulative"}
+        tree["/layers/pool"].attrs.update(pool)
+        change(tree)
+
+    return sealed(both)
+
+
+def max_pooled(path: str = "/layers/pool", *, key: str, value: Any) -> bytes:
+    return _with_max_pool(lambda tree: tree[path].attrs.__setitem__(key, value))
+
+
+def incomplete_max_pool(key: str) -> bytes:
+    return _with_max_pool(lambda tree: tree["/layers/pool"].attrs.pop(key))
+
+
+def empty_windows() -> bytes:
+    """Five rows apart, above and below a plane of four."""
+    return _with_max_pool(lambda tree: tree["/layers/pool"].attrs.update(padding=(1, 0), dilation=(5, 1)))
+
+
+def unequal_windows() -> bytes:
+    return _with_max_pool(lambda tree: tree.__setitem__("/layers/if2/theta", Node(data=np.full((3, 4, 4), 2.0))))
+
+
 def set_attr(path: str, key: str, value: Any) -> bytes:
     return sealed(lambda tree: tree[path].attrs.__setitem__(key, value))
 
