@@ -9,11 +9,11 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.exceptions import FormatError, NetworkError, UsageError
+from refsim.exceptions import FormatError, NetworkError
 from refsim.formats.untrusted.unpickler import shown
 from refsim.importers.options import Pool
 from refsim.importers.parameters import NeuronChoice, as_int8, fold_batch_norm
-from refsim.model import INPUT, Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Linear, Shape, Spiking
+from refsim.model import INPUT, Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Shape, Spiking
 
 Array = NDArray[Any]
 
@@ -112,18 +112,14 @@ class Graph:
         return self._add(Spiking, name, (source,), neuron=neuron)
 
     def pool(self, name: str, source: str, kernel: tuple[int, int], kind: Pool) -> str:
-        """Pooling of one kind, with windows that do not overlap.
-
-        Raises
-        ------
-        UsageError
-            One that is not simulated.
-        """
+        """Pooling of one kind, with windows that do not overlap."""
         match kind:
             case "avg":
                 return self.avg_pool(name, source, kernel)
-            case "max-cumulative" | "max-or":
-                raise UsageError(f"{self.where}: max pools are not simulated yet ({kind}); train with average pooling")
+            case "max-cumulative":
+                return self._add(MaxPool2d, name, (source,), kernel=kernel, stride=kernel, mode="cumulative")
+            case "max-or":
+                return self._add(MaxPool2d, name, (source,), kernel=kernel, stride=kernel, mode="or")
             case _:
                 assert_never(kind)
 

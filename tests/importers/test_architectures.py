@@ -10,7 +10,7 @@ from refsim.importers.architectures import to_network
 from refsim.importers.checkpoint import Checkpoint
 from refsim.importers.options import ImportOptions
 from refsim.importers.parameters import NeuronChoice
-from refsim.model import AvgPool2d, Conv2d
+from refsim.model import AvgPool2d, Conv2d, MaxPool2d
 from refsim.reference.network import forward, simulate
 from tests.importers import sources
 
@@ -298,9 +298,9 @@ def test_the_keys_of_a_vgg_do_not_show_its_pools_so_the_user_is_asked(bn):
     with pytest.raises(UsageError, match=r"x\.pth: the keys of a VGG do not show how it pools; say --pool avg"):
         network_of(state, pool=None)
     assert sum(isinstance(layer, AvgPool2d) for layer in network_of(state, pool="avg").layers) == len(STAGES)
-    for kind in ("max-cumulative", "max-or"):
-        with pytest.raises(UsageError, match=rf"x\.pth: max pools are not simulated yet \({kind}\)"):
-            network_of(state, pool=kind)
+    for kind, mode in (("max-cumulative", "cumulative"), ("max-or", "or")):
+        pools = [layer for layer in network_of(state, pool=kind).layers if isinstance(layer, MaxPool2d)]
+        assert [(pool.kernel, pool.stride, pool.mode) for pool in pools] == [((2, 2), (2, 2), mode)] * len(STAGES)
     with pytest.raises(UsageError, match="pool must be one of avg, max-cumulative, max-or, got 'max'"):
         network_of(state, pool="max")
 
