@@ -265,6 +265,10 @@ FLAT = Flatten(name="flat", inputs=("act",))
             r"layer 'pool': window \(4, 1\) is larger than the padded input \(4, 3, 3\)",
         ),
         (
+            (conv(), act(), max_pool(kernel=(2, 8), padding=(0, 4)), linear(source="pool")),
+            r"layer 'pool': padding \(0, 4\) is larger than the input \(4, 3, 3\)",
+        ),
+        (
             (conv(), act(), max_pool(padding=(1, 0), dilation=(4, 1)), linear(source="pool")),
             r"layer 'pool': a window of dilation \(4, 1\) lies in the padding alone, of an input \(4, 3, 3\)",
         ),

@@ -42,7 +42,10 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
     if value in PRESETS:
         return value
     if Path(value).is_file():
-        lines = Path(value).read_text(encoding="utf-8").splitlines()
+        try:
+            lines = Path(value).read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            raise UsageError(f"--classes: {value} is not a text file") from None
         return tuple(line.strip() for line in lines if line.strip())
     if "," not in value:
         raise UsageError(f"--classes: no file {value!r}, and not a list a,b,c")

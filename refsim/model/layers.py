@@ -208,6 +208,9 @@ class MaxPool2d(Layer):
         out_h, out_w = (self._n_windows(axis, n) for axis, n in enumerate((h, w)))
         if out_h < 1 or out_w < 1:
             raise self._error(f"window {self.kernel} is larger than the padded input {(c, h, w)}")
+        if self.padding[0] > h or self.padding[1] > w:
+            # Whoever pads would make a large plane of a small one, of which nothing is ever read.
+            raise self._error(f"padding {self.padding} is larger than the input {(c, h, w)}")
         if self._has_empty_windows(0, h, out_h) or self._has_empty_windows(1, w, out_w):
             raise self._error(
                 f"a window of dilation {self.dilation} lies in the padding alone, of an input {(c, h, w)}"

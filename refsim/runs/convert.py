@@ -232,7 +232,7 @@ def _class_names(classes: str | Sequence[str], usual: Preset | None) -> tuple[st
 def _with_method(network: Network, method: Method, choice: NeuronChoice, calibration: Calibration | None) -> Network:
     """The network with the neurons that a method makes."""
     if choice.kind == "dual" and method.signed:
-        raise UsageError(f"method {method.name} has negative thresholds of its own; leave out neuron")
+        raise UsageError(f"method {method.name} has negative thresholds of its own; choose neuron if")
     method.check(network)
     converted = method.calibrate(network, calibration)
     network = converted.network

@@ -102,6 +102,10 @@ def test_preprocessing_comes_from_numbers_or_presets(capsys, tmp_path, checkpoin
 def test_classes_from_a_file_a_list_and_a_preset(capsys, tmp_path, checkpoint):
     names = tmp_path / "names.txt"
     names.write_text("".join(f"class {i}\n" for i in range(10)), encoding="utf-8")
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\x00")
+    code, _, err = run(capsys, checkpoint, "-o", tmp_path / "a.h5", "--L", 4, "--mean", "cifar10", "--classes", binary)
+    assert (code, err) == (2, f"refsim: --classes: {binary} is not a text file\n")
     for given, expected in (
         (names, tuple(f"class {i}" for i in range(10))),
         (",".join("abcdefghij"), tuple("abcdefghij")),
@@ -303,7 +307,7 @@ def test_thresholds_of_each_neuron_are_stored_as_calibration_finds_them(capsys, 
         (("--method", "snnc+dual"), "method snnc+dual changes biases"),
         (("--method", "max"), "method max takes its parameters from calibration images; name some"),
         (("--method", "theorem3"), "method theorem3 is for networks without bias"),
-        (("--method", "ecl", "--neuron", "dual"), "method ecl has negative thresholds of its own; leave out neuron"),
+        (("--method", "ecl", "--neuron", "dual"), "method ecl has negative thresholds of its own; choose neuron if"),
         (("--method", "best"), "no method 'best'; there are qcfs"),
     ],
 )

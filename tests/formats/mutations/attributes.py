@@ -13,6 +13,7 @@ from .base import add
 from .sealed import (
     empty_windows,
     foreign,
+    huge_windows,
     incomplete_max_pool,
     max_pooled,
     renamed_layer,
@@ -119,6 +120,7 @@ def _attribute_mutations() -> None:
         partial(max_pooled, "/", key="format_version", value="1.0"),
         "/: format_version is 1.0, and it has layers that came with 1.1",
     )
+    add("windows of a million rows", huge_windows, r"padding \(524288, 0\) is larger than the input \(3, 4, 4\)")
     add(
         "windows in the padding alone",
         empty_windows,

@@ -46,6 +46,10 @@ def empty_windows() -> bytes:
     return _with_max_pool(lambda tree: tree["/layers/pool"].attrs.update(padding=(1, 0), dilation=(5, 1)))
 
 
+def huge_windows() -> bytes:
+    return _with_max_pool(lambda tree: tree["/layers/pool"].attrs.update(kernel=(1 << 20, 2), padding=(1 << 19, 0)))
+
+
 def unequal_windows() -> bytes:
     return _with_max_pool(lambda tree: tree.__setitem__("/layers/if2/theta", Node(data=np.full((3, 4, 4), 2.0))))
 
