@@ -65,7 +65,7 @@ def parameter(value, shape: Shape) -> Values:
     return [Fraction(flat[i * len(flat) // prod(shape)]) for i in range(prod(shape))]
 
 
-class Runner:
+class Machine:
     """One image, T steps. spikes: by (layer, t); ops: by (source, target, kind) and t; v, logits, m: as named."""
 
     def __init__(self, network: Network, image, T: int, skip_zero_weights: bool = False) -> None:
@@ -177,7 +177,7 @@ class Runner:
         return {each.target for each in synapses_of(self, layer, head) if graded[each.source] != 0}
 
 
-def synapses_of(machine: Runner, layer: Layer, head: str) -> list[Synapse]:
+def synapses_of(machine: Machine, layer: Layer, head: str) -> list[Synapse]:
     """Synapses of weight 0 included: they exist."""
     if isinstance(layer, Add):
         return synapses(layer, machine.network.shapes[head], machine.shape(layer))
