@@ -21,6 +21,7 @@ from refsim.cli.options import (
 from refsim.cli.progress import note_compilation, progress
 from refsim.cli.render import to_json
 from refsim.cli.tables import use_color
+from refsim.engine.modes import KINDS, QuantisedMode
 from refsim.exceptions import UsageError
 from refsim.formats.atomic import write_atomically
 from refsim.formats.untrusted.text import clean
@@ -30,7 +31,7 @@ from refsim.runs.interrupt import Interrupt, InterruptedRunError, interruptible
 
 SCHEMA = "refsim-compare 1"
 ALL = "all"
-DTYPES = ("exact", "float64", "float32")
+DTYPES = tuple(mode for mode, kind in KINDS.items() if not isinstance(kind, QuantisedMode))
 
 
 def _steps(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from refsim.analysis.macs import Macs, network_macs
 from refsim.cli.options import json_option, load_weights, weights_option
+from refsim.engine.modes import MODES
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.parts import WeightFile
 from refsim.model import Activation, AvgPool2d, Conv2d, Floats, Layer, Linear, Network, Spiking
@@ -24,7 +25,7 @@ SCHEMA = "refsim-info 1"
 @click.option("--plan", "with_plan", is_flag=True, help="How the engine would run it: tiles, tables, numbers.")
 @click.option(
     "--dtype",
-    type=click.Choice(["exact", "float64", "float32", "int16", "int8"]),
+    type=click.Choice(MODES),
     default="exact",
     show_default=True,
     help="Numbers that --plan is about.",

@@ -12,6 +12,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from refsim.engine.modes import MODES
 from refsim.exceptions import UsageError
 from refsim.formats.images.currents import InputCurrents, strided
 from refsim.formats.weights.parts import WeightFile
@@ -62,7 +63,7 @@ neuron_options: Callable[[F], F] = _stack(
 machine_options: Callable[[F], F] = _stack(
     click.option(
         "--dtype",
-        type=click.Choice(["exact", "float64", "float32", "int16", "int8"]),
+        type=click.Choice(MODES),
         default="exact",
         show_default=True,
         help="Numbers to compute in; exact: the spikes and logits of float64, by integers; int16, int8: another "

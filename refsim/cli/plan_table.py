@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from refsim.cli.tables import columns
+from refsim.engine.exact import Exact
+from refsim.engine.floats import FloatCurrents, FloatNumbers
 from refsim.engine.kernels.lanes import TILE
-from refsim.engine.plan import Population, Projection, compile_network
+from refsim.engine.plan import Population, Projection, Readout, compile_network
+from refsim.engine.quantised import Quantised, QuantisedCurrents
 from refsim.formats.untrusted.text import clean
 from refsim.model import Network
 
@@ -23,40 +26,42 @@ def describe_plan(network: Network, dtype: str = "exact") -> list[dict[str, Any]
         Rows of a tile's weight table, one for each synapse of a neuron, and bytes of all tables.
     """
     return [
-        _projection(population, each)
-        for population in compile_network(network, dtype).populations
-        for each in population.projections
+        _projection(target, each) for target in compile_network(network, dtype).targets for each in target.projections
     ]
 
 
-def _projection(population: Population, projection: Projection) -> dict[str, Any]:
+def _projection(target: Population | Readout, projection: Projection) -> dict[str, Any]:
     pool = projection.port.pool
     reads = "graded" if pool else "spikes" if projection.psp is not None else "image"
     return {
         "source": projection.port.source,
         "target": projection.target,
-        "population": population.name,
+        "population": target.name,
         "reads": reads,
         "pool": pool.kernel if pool else None,
         "flattened": projection.port.flatten,
-        "mode": population.mode,
-        "bits": _bits(population),
-        "reason": population.reason,
-        "tiles": len(population.layout.tiles),
+        "mode": target.mode,
+        "bits": _bits(target),
+        "reason": target.reason,
+        "tiles": len(target.layout.tiles),
         "tile": TILE,
-        "columns": population.layout.columns,
+        "columns": target.layout.columns,
         "rows": projection.synapses.weight.shape[1],
         "dtype": projection.synapses.weight.dtype.name,
         "bytes": projection.synapses.weight.nbytes,
     }
 
 
-def _bits(population: Population) -> tuple[int, int] | None:
-    if population.integers is not None:
-        return population.integers.bits, population.integers.bits
-    if population.quantised is not None:
-        return int(population.quantised.bits.min()), int(population.quantised.bits.max())
-    return None
+def _bits(target: Population | Readout) -> tuple[int, int] | None:
+    match target.numbers:
+        case FloatNumbers() | FloatCurrents():
+            return None
+        case Exact(bits=bits):
+            return bits, bits
+        case Quantised(currents=currents) | (QuantisedCurrents() as currents):
+            return int(currents.bits.min()), int(currents.bits.max())
+        case never:
+            assert_never(never)
 
 
 def _unit(each: dict[str, Any]) -> str:

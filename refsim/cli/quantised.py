@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, assert_never
 
 from refsim.cli.tables import percent
+from refsim.engine.modes import KINDS, QuantisedMode, mode_of
 
 
 def describe_quantised(network: Any, dtype: str) -> list[dict[str, Any]] | None:
@@ -17,16 +18,23 @@ def describe_quantised(network: Any, dtype: str) -> list[dict[str, Any]] | None:
         Root mean square of the weights' rounding errors relative to that of the weights; shares of the weights that
         were saturated, and of those that became 0.
     """
-    if dtype not in ("int16", "int8"):
+    if not isinstance(KINDS[mode_of(dtype)], QuantisedMode):
         return None
+    from refsim.engine.exact import Exact
+    from refsim.engine.floats import FloatCurrents, FloatNumbers
     from refsim.engine.plan import compile_network
+    from refsim.engine.quantised import Quantised, QuantisedCurrents
 
-    found = []
-    for population in compile_network(network, dtype).populations:
-        quantised = population.quantised
-        assert quantised is not None
-        bits = [int(quantised.bits.min()), int(quantised.bits.max())]
-        found += [{"population": population.name, "bits": bits} | asdict(each) for each in quantised.roundings]
+    found: list[dict[str, Any]] = []
+    for target in compile_network(network, dtype).targets:
+        match target.numbers:
+            case Quantised(currents=currents) | (QuantisedCurrents() as currents):
+                bits = [int(currents.bits.min()), int(currents.bits.max())]
+                found += [{"population": target.name, "bits": bits} | asdict(each) for each in currents.roundings]
+            case FloatNumbers() | FloatCurrents() | Exact():
+                pass  # nothing of it is rounded
+            case never:
+                assert_never(never)
     return found
 
 

@@ -7,14 +7,14 @@ same order. Nothing depends on which other images are in the batch.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refsim.engine.arrivals import numbers_of, pooled
 from refsim.engine.kernels.population import room_for, run_currents
-from refsim.engine.plan import Plan, Population, Projection
+from refsim.engine.plan import Plan, Population, Projection, Readout
 from refsim.engine.sources import Sources
 from refsim.engine.stages import MAX_STEPS, check_finite, run_population, run_readout
 from refsim.engine.trace import Activations, PopulationTrace, SynapticOps, Trace
@@ -45,24 +45,27 @@ def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trac
     """
     if T < 1:
         raise UsageError(f"T must be at least 1, got {T}")
-    if plan.mode == "exact" and ({"v", "current"} & set(record) or T > MAX_STEPS):
+    if {"v", "current"} & set(record) or T > MAX_STEPS:
         plan = plan.in_floats
     sources = Sources(_channels_last(x, plan.dtype), T)
     populations: dict[str, PopulationTrace] = {}
     ops: dict[tuple[str, str], SynapticOps] = {}
     nonzero_macs = np.zeros(len(x), dtype=np.int64)
-    for index, population in enumerate(plan.populations):
-        for projection in population.projections:
+    for index, target in enumerate(plan.targets):
+        for projection in target.projections:
             if projection.port.source == INPUT:
                 nonzero_macs += _nonzero_macs(sources.image, projection)
             else:
                 # Two projections may join the same two layers, e.g. an Add of two pools of one population.
                 key, counted = (projection.port.source, projection.target), sources.count(projection)
                 ops[key] = ops[key] + counted if key in ops else counted
-        if population is plan.populations[-1]:
-            logits = run_readout(population, sources, plan.dtype)
-        else:
-            populations[population.name] = _run_population(population, sources, plan.dtype, record)
+        match target:
+            case Population():
+                populations[target.name] = _run_population(target, sources, record)
+            case Readout():
+                logits = run_readout(target, sources)
+            case never:
+                assert_never(never)
         sources.forget(plan.finished_after(index))
     return Trace(logits=logits, populations=populations, ops=ops, nonzero_macs=nonzero_macs)
 
@@ -84,27 +87,24 @@ def forward(plan: Plan, x: Array, record: bool = False) -> Activations:
     values = {INPUT: _channels_last(x, plan.dtype)}
     kept_z: dict[str, Array] = {}
     kept_a: dict[str, Array] = {}
-    for index, population in enumerate(plan.populations):
-        synapses = tuple(each.synapses for each in population.projections)
-        events = tuple(numbers_of(values[each.port.source], each.port) for each in population.projections)
-        c, h, w = population.shape
+    for index, target in enumerate(plan.targets):
+        synapses = tuple(each.synapses for each in target.projections)
+        events = tuple(numbers_of(values[each.port.source], each.port) for each in target.projections)
+        c, h, w = target.shape
         z = np.zeros((len(x), h, w, 1, c), dtype=plan.dtype)
-        run_currents(population.layout, synapses, events, room_for(synapses, events, 1, plan.dtype), z)
-        if population.neurons is not None:
-            values[population.name] = a = _activate(z[:, :, :, 0], population, plan.dtype)
+        run_currents(target.layout, synapses, events, room_for(synapses, events, 1, plan.dtype), z)
+        if isinstance(target, Population):
+            values[target.name] = a = _activate(z[:, :, :, 0], target, plan.dtype)
             if record:
-                shape = plan.network.shapes[population.name]
-                kept_z[population.name] = _channels_first(z[:, :, :, 0], shape)
-                kept_a[population.name] = _channels_first(a, shape)
+                kept_z[target.name] = _channels_first(z[:, :, :, 0], target.layer_shape)
+                kept_a[target.name] = _channels_first(a, target.layer_shape)
         values = {source: a for source, a in values.items() if source not in plan.finished_after(index)}
-    check_finite(plan.populations[-1].name, z)
+    check_finite(plan.readout.name, z)
     return Activations(logits=z.reshape(len(x), -1), z=kept_z, a=kept_a)
 
 
-def _run_population(
-    population: Population, sources: Sources, dtype: np.dtype[Any], record: Collection[str]
-) -> PopulationTrace:
-    done = run_population(population, sources, dtype, with_potentials=bool({"v", "current"} & set(record)))
+def _run_population(population: Population, sources: Sources, record: Collection[str]) -> PopulationTrace:
+    done = run_population(population, sources, with_potentials=bool({"v", "current"} & set(record)))
     sources.trains[population.name] = done.train
     n_pos, n_neg = sources.n_spikes(population.name)
     shape = population.layer_shape

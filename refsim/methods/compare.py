@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from refsim.analysis.operations import snn_operations
 from refsim.engine.batches import Images, map_batches, run_snn
-from refsim.engine.plan import Mode, compile_network
+from refsim.engine.modes import Mode
+from refsim.engine.plan import compile_network
 from refsim.engine.results import predictions
 from refsim.exceptions import UsageError
 from refsim.methods.base import Calibration, ConvertedNetwork, Method

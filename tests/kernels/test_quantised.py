@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from refsim.verification.counts import expected_ops
 
 from refsim.engine.plan import compile_network
 from refsim.engine.simulator import simulate
@@ -17,6 +16,7 @@ from refsim.reference.network import Simulation
 from refsim.reference.quantised import simulate as simulate_reference
 from refsim.reference.synapses import sum_pool2d
 from refsim.testing import networks_with_inputs
+from refsim.verification.counts import expected_ops
 
 from ..engine.effort import examples
 from .test_exact import residual
@@ -196,7 +196,7 @@ def test_weights_that_do_not_fit_are_saturated_and_counted(mode):
             Linear(name="out", inputs=("s2",), weight=np.ones((2, 1)), bias=np.zeros(2)),
         ),
     )
-    quantised = compile_network(network, mode).populations[1].quantised
+    quantised = compile_network(network, mode).populations[1].numbers.currents
     assert quantised.bits.tolist() == [0]
     assert quantised.roundings[0].saturated == 0.5
     assert quantised.roundings[0].lost == 0.5
