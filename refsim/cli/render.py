@@ -76,8 +76,9 @@ def _margin(report: dict[str, Any], each: dict[str, Any], color: bool) -> str:
     if report["quantised"] is not None:
         return dim(f"  {render_quantised(report['quantised'], report['dtype'])}", color)
     layers = each["layers"]
-    closest = min(layers, key=lambda layer: min(layer["margin"], layer["margin_neg"] or float("inf")))
-    least = min(closest["margin"], closest["margin_neg"] or float("inf"))
+    if not layers:
+        return dim("  no spikes: the network has no spiking layers", color)
+    closest = min(layers, key=_least)
     open_ = [layer["name"] for layer in layers if not layer["certified"]]
     if not open_:
         verdict = "every spike is certified independent of summation order"
@@ -86,7 +87,12 @@ def _margin(report: dict[str, Any], each: dict[str, Any], color: bool) -> str:
     recomputed = sum(sum(layer["recomputed"]) for layer in layers)
     if recomputed:
         verdict += f"; {recomputed:,} decisions recomputed in float64"
-    return dim(f"  least decision margin {least:.2g} theta ('{clean(closest['name'])}'); {verdict}", color)
+    return dim(f"  least decision margin {_least(closest):.2g} theta ('{clean(closest['name'])}'); {verdict}", color)
+
+
+def _least(layer: dict[str, Any]) -> float:
+    """The lesser of a layer's margins; one that is None knew no decision."""
+    return min(float("inf") if layer[key] is None else layer[key] for key in ("margin", "margin_neg"))
 
 
 def _first_layer(report: dict[str, Any]) -> str:

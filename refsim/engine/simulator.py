@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.engine.arrivals import numbers_of, pooled
+from refsim.engine.border import checked_input, checked_record, checked_steps
 from refsim.engine.kernels.population import room_for, run_currents
 from refsim.engine.plan import Plan, Population, Projection, Readout
 from refsim.engine.sources import Sources
@@ -30,7 +31,7 @@ def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trac
 
     Parameters
     ----------
-    x : (B, C, H, W), input currents
+    x : (B, C, H, W), input currents; B >= 1
     T
         Time steps, >= 1.
     record
@@ -39,29 +40,31 @@ def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trac
     Raises
     ------
     UsageError
-        T < 1.
+        T is no whole number >= 1; unknown names in `record`.
+    DataError
+        x are not input currents of this network.
     RefsimError
         A potential or current that is not finite.
     """
-    if T < 1:
-        raise UsageError(f"T must be at least 1, got {T}")
-    if {"v", "current"} & set(record) or T > MAX_STEPS:
+    T, wanted = checked_steps(T), checked_record(record)
+    if {"v", "current"} & wanted or T > MAX_STEPS:
         plan = plan.in_floats
-    sources = Sources(_channels_last(x, plan.dtype), T)
+    image = checked_input(plan.network, x, plan.dtype)
+    sources = Sources(image, T)
     populations: dict[str, PopulationTrace] = {}
     ops: dict[tuple[str, str], SynapticOps] = {}
-    nonzero_macs = np.zeros(len(x), dtype=np.int64)
+    nonzero_macs = np.zeros(len(image), dtype=np.int64)
     for index, target in enumerate(plan.targets):
         for projection in target.projections:
             if projection.port.source == INPUT:
-                nonzero_macs += _nonzero_macs(sources.image, projection)
+                nonzero_macs += _nonzero_macs(image, projection)
             else:
                 # Two projections may join the same two layers, e.g. an Add of two pools of one population.
                 key, counted = (projection.port.source, projection.target), sources.count(projection)
                 ops[key] = ops[key] + counted if key in ops else counted
         match target:
             case Population():
-                populations[target.name] = _run_population(target, sources, record)
+                populations[target.name] = _run_population(target, sources, wanted)
             case Readout():
                 logits = run_readout(target, sources)
             case never:
@@ -77,6 +80,8 @@ def forward(plan: Plan, x: Array, record: bool = False) -> Activations:
     ------
     UsageError
         The plan has theta folded into its weights; compile it with fold=False.
+    DataError
+        x are not input currents of this network.
     NetworkError
         The file does not say with how many steps L the network was trained.
     RefsimError
@@ -84,14 +89,15 @@ def forward(plan: Plan, x: Array, record: bool = False) -> Activations:
     """
     if plan.fold:
         raise UsageError("the ANN needs a plan compiled with fold=False")
-    values = {INPUT: _channels_last(x, plan.dtype)}
+    image = checked_input(plan.network, x, plan.dtype)
+    values = {INPUT: image}
     kept_z: dict[str, Array] = {}
     kept_a: dict[str, Array] = {}
     for index, target in enumerate(plan.targets):
         synapses = tuple(each.synapses for each in target.projections)
         events = tuple(numbers_of(values[each.port.source], each.port) for each in target.projections)
         c, h, w = target.shape
-        z = np.zeros((len(x), h, w, 1, c), dtype=plan.dtype)
+        z = np.zeros((len(image), h, w, 1, c), dtype=plan.dtype)
         run_currents(target.layout, synapses, events, room_for(synapses, events, 1, plan.dtype), z)
         if isinstance(target, Population):
             values[target.name] = a = _activate(z[:, :, :, 0], target, plan.dtype)
@@ -100,15 +106,15 @@ def forward(plan: Plan, x: Array, record: bool = False) -> Activations:
                 kept_a[target.name] = _channels_first(a, target.layer_shape)
         values = {source: a for source, a in values.items() if source not in plan.finished_after(index)}
     check_finite(plan.readout.name, z)
-    return Activations(logits=z.reshape(len(x), -1), z=kept_z, a=kept_a)
+    return Activations(logits=z.reshape(len(image), plan.readout.shape[0]), z=kept_z, a=kept_a)
 
 
-def _run_population(population: Population, sources: Sources, record: Collection[str]) -> PopulationTrace:
-    done = run_population(population, sources, with_potentials=bool({"v", "current"} & set(record)))
+def _run_population(population: Population, sources: Sources, record: frozenset[str]) -> PopulationTrace:
+    done = run_population(population, sources, with_potentials=bool({"v", "current"} & record))
     sources.trains[population.name] = done.train
     n_pos, n_neg = sources.n_spikes(population.name)
     shape = population.layer_shape
-    wanted = {"spikes", "n"} & set(record)
+    wanted = {"spikes", "n"} & record
     spikes = done.train.dense(population.shape[0]).reshape(sources.T, len(sources.image), *shape) if wanted else None
     return PopulationTrace(
         n_pos=n_pos,
@@ -141,11 +147,6 @@ def _activate(z: Array, population: Population, dtype: np.dtype[Any]) -> Array:
     lambda_, L, shift = (dtype.type(value) for value in (activation.lambda_, activation.L, activation.shift))
     level = np.floor(np.clip(z / lambda_, dtype.type(0), dtype.type(1)) * L + shift)
     return np.asarray(level / L * lambda_)
-
-
-def _channels_last(x: Array, dtype: np.dtype[Any]) -> Array:
-    """(B, C, H, W) to contiguous (B, H, W, C)."""
-    return np.ascontiguousarray(np.moveaxis(x, 1, 3), dtype=dtype)
 
 
 def _channels_first(values: Array, shape: Shape) -> Array:

@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 from refsim.analysis.energy import BUILT_IN
+from refsim.cli.render import _margin
 from refsim.cli.run import summarize
+from refsim.engine.modes import MODES
+from refsim.formats.weights.hdf5 import Samples, save
+from refsim.model import Flatten, InputSpec, Linear, Network
 from refsim.reference.counts import synaptic_ops
 from refsim.reference.network import simulate
 from refsim.runs.recording import read_result
@@ -35,6 +39,28 @@ def test_one_run_prints_every_step_up_to_T(refsim: Call, weights: Path) -> None:
         *"123456",
         "ANN",
     ]
+
+
+def test_a_network_without_spiking_layers_runs(refsim: Call, tmp_path: Path) -> None:
+    layers = (
+        Flatten(name="flat", inputs=("input",)),
+        Linear(name="out", inputs=("flat",), weight=np.ones((2, 12)), bias=np.zeros(2)),
+    )
+    network = Network(name="readout", input=InputSpec(shape=(3, 2, 2)), layers=layers)
+    samples = Samples(images=raw_images(4)[:, :2, :2], labels=np.array([0, 1, 0, 1]))
+    save(tmp_path / "readout.h5", network, samples=samples)
+    for dtype in MODES:
+        done = refsim("run", "-w", tmp_path / "readout.h5", "-q", "--dtype", dtype)
+        assert done.code == 0
+        assert "50.0 %" in done.out
+    assert "no spikes: the network has no spiking layers" in refsim("run", "-w", tmp_path / "readout.h5", "-q").out
+
+
+def test_the_least_margin_is_that_of_an_exact_tie_at_the_negative_threshold() -> None:
+    tie = {"name": "tie", "margin": 0.5, "margin_neg": 0.0, "certified": False, "recomputed": [0]}
+    far = {"name": "far", "margin": 0.25, "margin_neg": None, "certified": True, "recomputed": [0]}
+    shown = _margin({"quantised": None}, {"layers": [far, tie]}, color=False)
+    assert "least decision margin 0 theta ('tie'); not certified independent of summation order: tie" in shown
 
 
 def test_a_longer_run_contains_the_shorter_one(refsim: Call, weights: Path) -> None:
