@@ -63,7 +63,7 @@ def _margin(run: Run, each: SnnRun, color: bool) -> str:
     if run.rounded is not None:
         return dim(f"  {render_rounded(run.rounded, run.dtype)}", color)
     if not each.margins:
-        return dim("  no spiking layers: a linear network", color)
+        return dim("  no spikes: the network has no spiking layers", color)
     closest = min(each.margins, key=lambda margin: margin.least)
     open_ = [margin.name for margin in each.margins if not margin.certified]
     if not open_:
