@@ -102,7 +102,7 @@ def compare(
             for name in asked:
                 find_method(name)
         file = load_weights(weights)
-        images = load_images(file, data, limit, pad)
+        images = load_images(file, data, limit, pad, quiet)
         note_compilation(quiet)
         report = compare_methods(
             file,

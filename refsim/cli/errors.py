@@ -75,7 +75,7 @@ def errors(
         file = load_weights(weights)
         for key in layers:
             file.network.find_spiking(key)
-        images = load_images(file, data, limit, pad)
+        images = load_images(file, data, limit, pad, quiet)
         note_compilation(quiet)
         from refsim.cli.errors_text import render
         from refsim.reports.files import as_json as json_of

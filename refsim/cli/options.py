@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from refsim.cli.progress import reading_bar
 from refsim.engine.modes import MODES
 from refsim.formats.images.inputs import Images, open_images
 from refsim.formats.untrusted.text import clean
@@ -121,9 +122,9 @@ def load_weights(name: str | None) -> WeightFile:
     return file
 
 
-def load_images(file: WeightFile, data: str | None, limit: int | None, pad: bool) -> Images:
+def load_images(file: WeightFile, data: str | None, limit: int | None, pad: bool, quiet: bool) -> Images:
     """The images named by --data, or the samples in the weight file; warnings go to stderr."""
-    images = open_images(file, data, limit=limit, pad=pad)
+    images = open_images(file, data, limit=limit, pad=pad, progress=reading_bar(quiet))
     for line in images.warnings:
         note(f"refsim: warning: {line}")
     return images

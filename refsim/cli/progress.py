@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -31,6 +32,22 @@ def bars(quiet: bool, interrupt: Interrupt | None = None) -> Progress:
             yield done
 
     return progress
+
+
+def reading_bar(quiet: bool) -> Callable[[int, int], object] | None:
+    """A bar for images that are read before the first one is computed; None where nobody would see it."""
+    if quiet or not sys.stderr.isatty():
+        return None
+    shown: list[Any] = []
+
+    def done(n: int, total: int) -> None:
+        if not shown:
+            shown.append(click.progressbar(length=total, label="reading", file=sys.stderr, show_pos=True))
+        shown[0].update(n - shown[0].pos)
+        if n == total:
+            shown[0].render_finish()
+
+    return done
 
 
 def _check(interrupt: Interrupt | None) -> None:

@@ -188,7 +188,7 @@ def _run(
     model = find_energy_model(energy)
     file = load_weights(weights)
     unknown = file.network.unknown_L
-    images = load_images(file, data, limit, pad)
+    images = load_images(file, data, limit, pad, quiet)
     if min_accuracy is not None and not images.has_labels:
         raise UsageError("--min-accuracy needs labelled images")
     note_compilation(quiet)
