@@ -8,7 +8,8 @@ from typing import Literal
 import click
 
 from refsim.cli.options import HELP, note
-from refsim.exceptions import UsageError
+from refsim.exceptions import FormatError, UsageError
+from refsim.formats.untrusted.opening import read_text
 from refsim.importers.presets import PRESETS, describe
 
 _PRESET_HELP = "\b\nPresets:\n  " + "\n  ".join(describe(name) for name in PRESETS)
@@ -43,9 +44,9 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
         return value
     if Path(value).is_file():
         try:
-            lines = Path(value).read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError:
-            raise UsageError(f"--classes: {value} is not a text file") from None
+            lines = read_text(value, what="list of classes", most=1 << 20).splitlines()
+        except FormatError as error:
+            raise UsageError(f"--classes: {error}") from None
         return tuple(line.strip() for line in lines if line.strip())
     if "," not in value:
         raise UsageError(f"--classes: no file {value!r}, and not a list a,b,c")

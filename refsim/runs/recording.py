@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from refsim.engine.results import PopulationCounts, Result, predictions
 from refsim.engine.trace import PopulationTrace, SynapticOps, Trace
 from refsim.exceptions import FormatError
+from refsim.formats.untrusted.opening import require_regular
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
@@ -150,6 +151,7 @@ def read_result(path: Path) -> Result:
     FormatError
         Not a recording.
     """
+    require_regular(path, what="recording")
     try:
         with h5py.File(path, "r") as file:
             return _result(file, path)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from refsim.exceptions import FormatError
+from refsim.formats.untrusted.opening import open_file
+from refsim.importers.checkpoint import MAX_BYTES
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
@@ -29,7 +31,10 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint; only tensors and plain Python values are accepted, nothing is executed."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with open_file(path, what="checkpoint", most=MAX_BYTES) as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except FormatError:
+        raise
     except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
         raise FormatError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})") from error
     if not isinstance(content, dict):

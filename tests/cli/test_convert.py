@@ -105,7 +105,7 @@ def test_classes_from_a_file_a_list_and_a_preset(capsys, tmp_path, checkpoint):
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\x00")
     code, _, err = run(capsys, checkpoint, "-o", tmp_path / "a.h5", "--L", 4, "--mean", "cifar10", "--classes", binary)
-    assert (code, err) == (2, f"refsim: --classes: {binary} is not a text file\n")
+    assert (code, err) == (2, f"refsim: --classes: {binary}: is not a text file (UTF-8)\n")
     for given, expected in (
         (names, tuple(f"class {i}" for i in range(10))),
         (",".join("abcdefghij"), tuple("abcdefghij")),
