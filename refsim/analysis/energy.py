@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from refsim.analysis.operations import AnnOperations, SnnOperations
 from refsim.exceptions import FormatError, UsageError
 from refsim.formats.untrusted.opening import read_text, shown
-from refsim.formats.untrusted.text import clean
+from refsim.formats.untrusted.text import brief, clean
 
 SNN_CLASSES = tuple(each.name for each in fields(SnnOperations) if each.name != "n_images")
 """Classes of SNN operations that may have a price, as `SnnOperations` counts them."""
@@ -198,20 +198,13 @@ def load_energy_model(path: Path) -> EnergyModel:
     texts = {"name": path.stem, "source": "user-defined"} | {k: content[k] for k in ("name", "source") if k in content}
     for key, text in texts.items():
         if not isinstance(text, str):
-            raise FormatError(f"{where}: {key} must be text, got {_brief(text)}")
+            raise FormatError(f"{where}: {key} must be text, got {brief(text)}")
     for key, price in content["picojoules"].items():
         # Written so that nan fails too; the bound keeps integers that no float can hold away from the arithmetic.
         if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < 1e30:
-            raise FormatError(f"{where}: {clean(key, 60)} must be a price >= 0 in picojoules, got {_brief(price)}")
+            raise FormatError(f"{where}: {clean(key, 60)} must be a price >= 0 in picojoules, got {brief(price)}")
     name, source = (clean(texts[key]) for key in ("name", "source"))
     try:
         return EnergyModel(name=name, joules=_picojoules(content["picojoules"]), source=source)
     except UsageError as error:
         raise FormatError(f"{where}: {error}") from None
-
-
-def _brief(value: object) -> str:
-    try:
-        return clean(repr(value), 60)
-    except ValueError:  # an integer with more digits than Python writes
-        return "more digits than a number has"
