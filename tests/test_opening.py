@@ -22,7 +22,7 @@ from refsim.runs.recording import read_result
 from refsim.runs.store.merge import Parts
 
 ROOT = Path(refsim.__file__).parent
-METHODS = {"open", "read_text", "read_bytes"}
+METHODS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "savefig"}
 """Of a path, if nothing else is known about the object."""
 
 FUNCTIONS = {
@@ -47,14 +47,13 @@ ALLOWED = {
     "formats/images/npz.py: archive.open": "a member of an archive that is open",
     "formats/images/sources.py: Image.open": "of a file that is open",
     "formats/weights/writer.py: h5py.File": "a buffer in memory",
-    "formats/atomic.py: os.open": "to write; and a folder, to sync it",
+    "formats/atomic.py: os.open": "to write, and a lock; and a folder, to sync it",
     "formats/atomic.py: open": "to write",
-    "runs/recording.py: h5py.File": "to write; and to read what require_regular has looked at",
+    "runs/recording.py: h5py.File": "to write, into a Sink; and to read what require_regular has looked at",
     "runs/store/database.py: sqlite3.connect": "what require_regular has looked at",
-    "runs/store/database.py: os.open": "a folder, to sync it",
     "cli/main.py: os.open": "/dev/null",
-    "training/checkpoint.py: beside.open": "to write",
-    "training/checkpoint.py: os.open": "a folder, to sync it",
+    "cli/failures.py: os.fdopen": "a new file with a name of its own",
+    "plots/style.py: figure.savefig": "into memory",
     "training/checkpoint.py: torch.load": "of a file that is open",
 }
 """Where a file is opened otherwise, and why that is right."""

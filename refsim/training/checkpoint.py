@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from refsim.exceptions import FormatError
+from refsim.formats.atomic import replacing
 from refsim.formats.untrusted.opening import open_file
 from refsim.importers.checkpoint import MAX_BYTES
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
     """Write `content` so that `path` holds the old file or the new one, never a part."""
-    beside = path.with_name(path.name + ".tmp")
-    with beside.open("wb") as file:
+    with replacing(path) as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # otherwise the rename itself may be lost with the power
-    finally:
-        os.close(folder)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from refsim.exceptions import UsageError
+from refsim.formats.atomic import write_atomically
 from refsim.formats.untrusted.opening import open_file
 from refsim.formats.weights.hdf5 import Samples, save
 from refsim.importers.architectures import to_network
@@ -59,7 +60,7 @@ def finish(training: Training, command: str, *, round_to: str = "float32") -> di
         "test": training.score_test(),
         "history": training.history,
     }
-    (training.folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_atomically(training.folder / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
     return summary
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.exceptions import CheckFailedError, FormatError, RefsimError, UsageError
+from refsim.formats.atomic import sync_folder
 from refsim.formats.untrusted.opening import require_regular
 from refsim.formats.untrusted.text import clean
 from refsim.runs.store.rows import Batch, Columns, Sum, combine, pack, unpack
@@ -126,11 +127,7 @@ class Database:
 
     def _sync_directory(self) -> None:
         for path in (self._directory, self._directory.absolute().parent):
-            fd = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_folder(path)
 
     def meta(self) -> dict[str, str]:
         """What the run is.
