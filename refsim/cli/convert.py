@@ -7,8 +7,10 @@ from typing import Literal
 
 import click
 
-from refsim.cli.options import HELP, note
-from refsim.exceptions import UsageError
+from refsim.cli.options import COUNT, HELP, MOST_STEPS, THREADS, Finite
+from refsim.cli.printing import note, show
+from refsim.exceptions import FormatError, UsageError
+from refsim.formats.untrusted.opening import read_text
 from refsim.importers.presets import PRESETS, describe
 
 _PRESET_HELP = "\b\nPresets:\n  " + "\n  ".join(describe(name) for name in PRESETS)
@@ -29,7 +31,7 @@ def _shape(context: click.Context, option: click.Parameter, value: str | None) -
     if value is None:
         return None
     parts = value.replace("x", ",").split(",")
-    if len(parts) != 3 or not all(part.isdecimal() and 0 < int(part) < 1 << 16 for part in parts):
+    if len(parts) != 3 or not all(part.isdecimal() and len(part) < 9 and 0 < int(part) < 1 << 16 for part in parts):
         raise click.BadParameter(f"{value!r} is not C,H,W")
     c, h, w = map(int, parts)
     return c, h, w
@@ -43,9 +45,9 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
         return value
     if Path(value).is_file():
         try:
-            lines = Path(value).read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError:
-            raise UsageError(f"--classes: {value} is not a text file") from None
+            lines = read_text(value, what="list of classes", most=1 << 20).splitlines()
+        except FormatError as error:
+            raise UsageError(f"--classes: {error}") from None
         return tuple(line.strip() for line in lines if line.strip())
     if "," not in value:
         raise UsageError(f"--classes: no file {value!r}, and not a list a,b,c")
@@ -63,7 +65,7 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
 @click.option(
     "--arch", type=click.Choice(["auto", "vgg", "resnet", "resnet-cifar"]), default="auto", help="Layout of the keys."
 )
-@click.option("-L", "--L", "L", type=click.IntRange(1), help="Quantization steps the ANN was trained with.")
+@click.option("-L", "--L", "L", type=click.IntRange(1, MOST_STEPS), help="Quantization steps the ANN was trained with.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, image size and classes of a data set.")
 @click.option("--mean", callback=_floats, metavar="M,M,M|PRESET", help="Mean per channel, of pixels in 0..1.")
 @click.option("--std", callback=_floats, metavar="S,S,S|PRESET", help="Standard deviation per channel.")
@@ -75,10 +77,10 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
     "--pool", type=click.Choice(["avg", "max-cumulative", "max-or"]), help="Pools of a VGG, which its keys do not show."
 )
 @click.option("--samples", type=_DATA, metavar="DATA", help="Embed test images of this data set.")
-@click.option("--n-samples", type=click.IntRange(1), default=500, help="How many, equally many of each class.")
+@click.option("--n-samples", type=COUNT, default=500, help="How many, equally many of each class.")
 @click.option(
     "--golden",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 100_000),
     default=10,
     metavar="N",
     help="Simulate N of the samples, IF and dual, T=4, and store the results for `refsim verify`.",
@@ -86,14 +88,14 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
 @click.option("--pad", is_flag=True, help="Put black around samples smaller than the network's input.")
 @click.option(
     "--expect",
-    type=click.FloatRange(0, 100),
+    type=Finite(0, 100),
     metavar="PERCENT",
     help="Accuracy the ANN was measured to have; if that of the samples does not fit, nothing is written.",
 )
 @click.option("--name", help="Name of the network.  [default: the file's]")
 @click.option("--neuron", type=click.Choice(["if", "dual"]), default="if", help="Neuron the file asks for.")
-@click.option("--theta-neg", type=float, help="Negative threshold of dual neurons.  [default: -0.001]")
-@click.option("--bn-eps", type=click.FloatRange(0), default=1e-5, help="eps of every batch normalisation.")
+@click.option("--theta-neg", type=Finite(), help="Negative threshold of dual neurons.  [default: -0.001]")
+@click.option("--bn-eps", type=Finite(0), default=1e-5, help="eps of every batch normalisation.")
 @click.option(
     "--calibrate",
     type=_DATA,
@@ -105,8 +107,8 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
     metavar="NAME",
     help="Conversion method, see `refsim compare --list`.  [default: qcfs, or for ReLU networks opi:99.9]",
 )
-@click.option("--n-calibrate", type=click.IntRange(1), default=512, help="Images for calibration, strided evenly.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="[default: all cores]")
+@click.option("--n-calibrate", type=COUNT, default=512, help="Images for calibration, strided evenly.")
+@click.option("--threads", type=THREADS, metavar="N", help="[default: all cores]")
 @click.option("--force", is_flag=True, help="Overwrite the output.")
 def convert(
     source: Path,
@@ -144,7 +146,6 @@ def convert(
     if output.exists() and not force:
         raise UsageError(f"{output} exists; --force overwrites it")
     from refsim.cli.progress import note_compilation
-    from refsim.formats.untrusted.text import clean
     from refsim.runs import convert as library
 
     if samples is not None or calibrate is not None:
@@ -177,10 +178,7 @@ def convert(
     digest = file.save(output)
     network = file.network
     n_samples = 0 if file.samples is None else len(file.samples.labels)
-    click.echo(
-        f"{clean(str(output))}: {clean(network.name)}, {network.metadata['architecture']}, {network.summary()}, "
-        f"{n_samples} samples"
-    )
+    show(f"{output}: {network.name}, {network.metadata['architecture']}, {network.summary()}, {n_samples} samples")
     if library.ACCURACY_KEY in network.metadata:
-        click.echo(f"ANN {network.metadata[library.ACCURACY_KEY]}")
-    click.echo(f"sha256 {digest}")
+        show(f"ANN {network.metadata[library.ACCURACY_KEY]}")
+    show(f"sha256 {digest}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import isfinite
 
 from refsim.analysis.layer_errors import Summary
+from refsim.cli.printing import dim, emphasize
 from refsim.cli.quantised_text import render_rounded
-from refsim.cli.tables import columns, dim, emphasize
+from refsim.cli.tables import columns
 from refsim.formats.untrusted.text import clean
 from refsim.reports.errors import ErrorReport, LayerReport
 from refsim.reports.units import percent
@@ -16,7 +17,7 @@ def render(report: ErrorReport, detailed: bool, color: bool) -> list[str]:
     """The report as text for people: a table with one line per layer, or a paragraph for each layer asked for."""
     kind = "dual threshold" if report.neuron == "dual" else "IF"
     lines = [
-        f"{emphasize(clean(report.origin.name), color)}   {kind}   mean over "
+        f"{emphasize(report.origin.name, color)}   {kind}   mean over "
         f"{report.origin.source}, in units of theta   sha256 {report.origin.weights_sha256[:12]}"
     ]
     if report.rounded is not None:
@@ -63,8 +64,8 @@ _PARTS = ("clipping", "quantization", "unevenness", "local", "pool", "propagated
 def _paragraph(layer: LayerReport, T: int, color: bool) -> list[str]:
     errors = layer.errors
     L = {None: "ReLU", 0: "L unknown"}.get(layer.L, f"L={layer.L}")
-    name = emphasize(f"layer {layer.number} '{clean(layer.name)}'", color)
-    after = ", ".join(clean(each) for each in layer.reads)
+    name = emphasize(f"layer {layer.number} '{layer.name}'", color)
+    after = ", ".join(layer.reads)
     rows: list[list[str]] = []
     for title, parts in (("against ReLU", errors.against_relu), (f"against QCFS_{layer.L}", errors.against_qcfs)):
         if parts:

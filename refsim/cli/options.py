@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from refsim.cli.printing import note
 from refsim.cli.progress import reading_bar
 from refsim.engine.modes import MODES
 from refsim.formats.images.inputs import Images, open_images
@@ -17,6 +18,10 @@ from refsim.formats.weights.parts import WeightFile
 F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_STEPS = 1 << 20
+COUNT = click.IntRange(1, 100_000_000)
+"""A number of images, or of anything else that is counted."""
+
+THREADS = click.IntRange(1, 1024)
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -82,7 +87,7 @@ data_options: Callable[[F], F] = _stack(
         metavar="PATH",
         help="CIFAR batches, IDX, npz, npy, HDF5 or an image folder. [default: the samples in the weight file]",
     ),
-    click.option("--limit", type=click.IntRange(1), metavar="N", help="Use N images, evenly strided."),
+    click.option("--limit", type=COUNT, metavar="N", help="Use N images, evenly strided."),
     click.option("--pad", is_flag=True, help="Pad smaller images with zeros to the network's size."),
 )
 
@@ -106,10 +111,8 @@ dtype_option = click.option(
 )
 
 effort_options: Callable[[F], F] = _stack(
-    click.option("--threads", type=click.IntRange(1), metavar="N", help="[default: all cores]"),
-    click.option(
-        "--batch", type=click.IntRange(1), metavar="N", help="Most images at a time; changes memory, not results."
-    ),
+    click.option("--threads", type=THREADS, metavar="N", help="[default: all cores]"),
+    click.option("--batch", type=COUNT, metavar="N", help="Most images at a time; changes memory, not results."),
     quiet_option,
 )
 
@@ -128,8 +131,3 @@ def load_images(file: WeightFile, data: str | None, limit: int | None, pad: bool
     for line in images.warnings:
         note(f"refsim: warning: {line}")
     return images
-
-
-def note(text: str) -> None:
-    """A line for the person, on stderr."""
-    click.echo(text, err=True)

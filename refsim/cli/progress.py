@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from refsim.cli.printing import is_terminal, note
 from refsim.runs.interrupt import Interrupt
 from refsim.runs.settings import Progress
 
@@ -20,7 +21,7 @@ def bars(quiet: bool, interrupt: Interrupt | None = None) -> Progress:
 
     @contextmanager
     def progress(label: str, n_images: int) -> Iterator[Callable[[int], object]]:
-        if quiet or not sys.stderr.isatty():
+        if quiet or not is_terminal():
             yield lambda n: _check(interrupt)
             return
         with click.progressbar(length=n_images, label=label, file=sys.stderr, show_pos=True) as bar:
@@ -62,4 +63,4 @@ def note_compilation(quiet: bool) -> None:
     folder = getattr(getattr(run_spiking, "_cache", None), "cache_path", None)
     if quiet or folder is None or glob.glob(os.path.join(glob.escape(folder), "population.run_spiking-*.nbi")):
         return
-    click.echo("compiling kernels (first run only) ...", err=True)
+    note("compiling kernels (first run only) ...")

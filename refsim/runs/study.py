@@ -196,7 +196,7 @@ def run_kept(
         path = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="refsim-")))
         about = About(
             weights=clean(study.file.path, None),
-            weights_path=str(Path(study.file.path).absolute()),
+            weights_path=_as_text(Path(study.file.path).absolute()),
             source=study.images.description,
         )
         store = stack.enter_context(
@@ -220,6 +220,16 @@ def run_kept(
         for name, network in study.networks.items():
             check_result(name, network, study.settings.T, results[name])
         return results
+
+
+def _as_text(path: Path) -> str:
+    """A path as text that a database takes; one that is no UTF-8 is then only for people to read."""
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return clean(name, None)
+    return name
 
 
 def _run_here(study: Study, store: RunDirectory, pending: Mapping[str, Indices]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from io import BufferedReader
 from math import prod
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,11 +14,15 @@ from numpy.typing import NDArray
 
 from refsim.exceptions import DataError
 from refsim.formats.images.stored import Rows
+from refsim.formats.untrusted.opening import open_file
 from refsim.formats.untrusted.text import clean
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
 Shape = tuple[int, int, int]
+
+MAX_IMAGE_BYTES = 1 << 27
+"""Of one file: twice what the largest image that is decoded takes without compression."""
 
 
 class ImageSource(Protocol):
@@ -181,11 +186,11 @@ class FileSource:
     def stored(self, indices: Indices, /) -> Iterator[bytes]:
         """The SHA-256 of each file, undecoded."""
         for index in indices:
-            with self._paths[index].open("rb") as file:
+            with open_image(self._paths[index]) as file:
                 yield hashlib.file_digest(file, "sha256").digest()
 
     def _probe(self, path: Path) -> Shape:
-        with _opened(path) as image:
+        with open_image(path) as file, _decoded(file, path) as image:
             width, height = image.size
             if width * height > self._MAX_PIXELS:
                 raise DataError(f"{_name(path)}: an image of {height} x {width} pixels is too large")
@@ -193,7 +198,7 @@ class FileSource:
 
     def _read(self, path: Path) -> Array:
         height, width, channels = self.shape
-        with _opened(path) as image:
+        with open_image(path) as file, _decoded(file, path) as image:
             # The size stands in the header; nothing is decoded before it is known to be the expected one.
             if image.size != (width, height):
                 got = f"{image.size[1]} x {image.size[0]}"
@@ -205,13 +210,18 @@ class FileSource:
         return pixels.reshape(self.shape)
 
 
-def _opened(path: Path) -> Any:
+def open_image(path: Path) -> BufferedReader:
+    """One file of an image folder, open to read."""
+    return open_file(path, what="image", most=MAX_IMAGE_BYTES, error=DataError)
+
+
+def _decoded(file: BufferedReader, path: Path) -> Any:
     try:
         from PIL import Image
     except ImportError as error:
         raise DataError(f"{_name(path)}: reading image files needs Pillow: pip install 'refsim[images]'") from error
     try:
-        image = Image.open(path)
+        image = Image.open(file)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{_name(path)}: not a readable image ({type(error).__name__})") from error
     if image.mode.startswith(("I", "F")):
