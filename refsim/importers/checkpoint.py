@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from refsim.exceptions import FormatError
 from refsim.formats.images.npz import ZIP_ERRORS
+from refsim.formats.untrusted.regular import open_regular
 from refsim.formats.untrusted.text import clean
 from refsim.formats.untrusted.unpickler import shown
 from refsim.importers.safetensors import read_safetensors
@@ -57,10 +56,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """
     path = Path(path)
     where = clean(str(path), None)
-    if path.suffix.lower() == ".onnx":
-        # Told by its name: the format begins with no signature.
-        raise FormatError(f"{where}: ONNX files are not read; save the state_dict of the PyTorch model with torch.save")
-    with _open_regular(path) as file:
+    with open_regular(path) as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
         head = file.read(len(_LEGACY))
@@ -80,19 +76,6 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         else:
             tensors = _unprefixed(read_safetensors(file, where))
     return Checkpoint(path=path, tensors=tensors, sha256=sha256)
-
-
-def _open_regular(path: Path) -> BufferedReader:
-    try:
-        # Without O_NONBLOCK opening a named pipe would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise FormatError(f"{clean(str(path), None)}: cannot be opened: {reason}") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise FormatError(f"{clean(str(path), None)}: not a regular file")
-    return os.fdopen(descriptor, "rb")
 
 
 def _state_dict(content: Any, read: Read, where: str, size: int) -> dict[str, Array]:

@@ -138,7 +138,10 @@ def read_zip(archive: zipfile.ZipFile, where: str) -> tuple[Any, Callable[[Store
         raise FormatError(f"{where}: a zip archive without the data.pkl of torch.save")
     folder = pickles[0].removesuffix("data.pkl")
     if f"{folder}constants.pkl" in members:
-        raise FormatError(f"{where}: a TorchScript archive; save model.state_dict() with torch.save")
+        raise FormatError(
+            f"{where}: a TorchScript archive, which is not read; export the model with torch.export.save, or save "
+            "model.state_dict() with torch.save"
+        )
 
     def member(name: str, limit: int | None = None) -> bytes:
         info = members.get(folder + name)

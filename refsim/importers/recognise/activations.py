@@ -182,8 +182,8 @@ def _function(form: _Form, constants: Sequence[float]) -> Function:
         return Neither(why="its lowest step is not 0; only activations that end at 0 below have neurons")
     if abs(form.k * form.p - 1) > _NEAR:
         return Neither(
-            why=f"its steps are {1 / form.k if form.k else inf:.6g} wide and {form.p:.6g} high: its two thresholds or its "
-            "two numbers of steps do not agree"
+            why=f"its steps are {1 / form.k if form.k else inf:.6g} wide and {form.p:.6g} high: its two thresholds or "
+            "its two numbers of steps do not agree"
         )
     shift = form.s - form.low
     if not 0 <= shift < 1:

@@ -1,9 +1,9 @@
 """From an operator graph to the layers of a network.
 
 The nodes are taken in order. What a value is, is a `Flow`: a head, which is a layer that is there, or a linear map, a
-sum, or slices and pads that wait for what follows them; and the chain of elementwise operations behind it. Whoever reads
-a flow as spikes settles it: the chain becomes a part of the weights and an activation, and the layers are made. What
-stands in the way is gathered, and said at once at the end.
+sum, or slices and pads that wait for what follows them; and the chain of elementwise operations behind it. Whoever
+reads a flow as spikes settles it: the chain becomes a part of the weights and an activation, and the layers are made.
+What stands in the way is gathered, and said at once at the end.
 """
 
 from __future__ import annotations
