@@ -76,6 +76,11 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
 @click.option(
     "--pool", type=click.Choice(["avg", "max-cumulative", "max-or"]), help="Pools of a VGG, which its keys do not show."
 )
+@click.option(
+    "--max-pool",
+    type=click.Choice(["cumulative", "or"]),
+    help="Max pools over spikes: follow the maximum, or OR as dense simulators do.",
+)
 @click.option("--samples", type=_DATA, metavar="DATA", help="Embed test images of this data set.")
 @click.option("--n-samples", type=COUNT, default=500, help="How many, equally many of each class.")
 @click.option(
@@ -121,6 +126,7 @@ def convert(
     classes: str | tuple[str, ...],
     input_shape: tuple[int, int, int] | None,
     pool: Literal["avg", "max-cumulative", "max-or"] | None,
+    max_pool: Literal["cumulative", "or"] | None,
     samples: Path | None,
     n_samples: int,
     golden: int,
@@ -136,12 +142,20 @@ def convert(
     threads: int | None,
     force: bool,
 ) -> None:
-    """Convert SOURCE, a checkpoint (.pth, .th, .safetensors) of an ANN with QCFS activations, into a weight file.
+    """Convert SOURCE, an ANN with QCFS, ReLU or clipped ReLU activations, into a weight file.
 
-    A network with ReLU gets its thresholds from training images (--calibrate). --method makes neurons as one of the
+    \b
+    SOURCE is told by its content:
+      torch.export archive (.pt2)         torch.export.save(torch.export.export(model, (x,)), "net.pt2")
+      ONNX (extra: onnx)                  torch.onnx.export, onnxruntime QDQ, brevitas QCDQ
+      state dict (.pth, .safetensors)     layouts of the official QCFS code and of pytorch_resnet_cifar10
+
+    Graphs say L, thresholds and pools themselves; of a state dict --L and --pool say what its keys do not show. A
+    network with ReLU gets its thresholds from training images (--calibrate). --method makes neurons as one of the
     papers does, if a file can hold what it makes.
 
-    PyTorch is not needed, and nothing in SOURCE is executed.
+    PyTorch is not needed, and nothing in SOURCE is executed. A model in a Python process goes in directly:
+    refsim.convert(model, example).
     """
     if output.exists() and not force:
         raise UsageError(f"{output} exists; --force overwrites it")
@@ -168,6 +182,7 @@ def convert(
         theta_neg=theta_neg,
         bn_eps=bn_eps,
         pool=pool,
+        max_pool=max_pool,
         calibrate=calibrate,
         method=method,
         n_calibrate=n_calibrate,

@@ -48,7 +48,7 @@ def _row(layer: LayerReport, pool: bool) -> list[str]:
         clean(layer.name, 24),
         _theta(layer),
         *(_signed(relu[key].mean) for key in ("clipping", "quantization", "unevenness")),
-        f"QCFS_{layer.L}" if qcfs else "ReLU" if ann else "?",
+        _bounded(layer) if qcfs else "ReLU" if ann else "?",
         *(
             _signed(ann[key].mean) if key in ann else "-"
             for key in ("quantization", *(["pool"] * pool), "propagated", "total")
@@ -63,11 +63,11 @@ _PARTS = ("clipping", "quantization", "unevenness", "local", "pool", "propagated
 
 def _paragraph(layer: LayerReport, T: int, color: bool) -> list[str]:
     errors = layer.errors
-    L = {None: "ReLU", 0: "L unknown"}.get(layer.L, f"L={layer.L}")
+    L = _bounded(layer) if layer.clipped else {None: "ReLU", 0: "L unknown"}.get(layer.L, f"L={layer.L}")
     name = emphasize(f"layer {layer.number} '{layer.name}'", color)
     after = ", ".join(layer.reads)
     rows: list[list[str]] = []
-    for title, parts in (("against ReLU", errors.against_relu), (f"against QCFS_{layer.L}", errors.against_qcfs)):
+    for title, parts in (("against ReLU", errors.against_relu), (f"against {_bounded(layer)}", errors.against_qcfs)):
         if parts:
             rows.append([title, "mean", "RMS", "5 %", "median", "95 %"])
             rows += [[f"  {key}", *_spread(parts[key])] for key in _PARTS if key in parts]
@@ -91,6 +91,11 @@ def _paragraph(layer: LayerReport, T: int, color: bool) -> list[str]:
             shape = f"skewness {residual.skewness:+.2f}   excess kurtosis {residual.excess_kurtosis:+.2f}"
         lines.append(f"  g' = phi - a: mean {residual.mean:+.4g}   std {residual.std:.4g} (NQ's delta)   {shape}")
     return lines
+
+
+def _bounded(layer: LayerReport) -> str:
+    """The ANN's activation, if it has a bound."""
+    return "clip" if layer.clipped else f"QCFS_{layer.L}"
 
 
 def _spread(part: Summary) -> list[str]:

@@ -147,14 +147,15 @@ def _nonzero_macs(image: Array, projection: Projection) -> Counts:
 
 
 def _activate(z: Array, population: Population, dtype: np.dtype[Any]) -> Array:
-    """QCFS with L steps, or ReLU where L is None (twin of `reference.activations`)."""
+    """QCFS with L steps, or ReLU, clipped or not, where L is None (twin of `reference.activations`)."""
     activation = population.activation
-    if activation is None or activation.L == 0:
+    if activation is None or activation.kind == "unknown":
         raise NetworkError(
             f"layer '{population.name}': the file does not say L, the ANN's quantization steps; convert again with --L"
         )
     if activation.L is None:
-        return np.asarray(np.maximum(z, dtype.type(0)))
+        a = np.maximum(z, dtype.type(0))
+        return np.asarray(np.minimum(a, dtype.type(activation.lambda_)) if activation.clipped else a)
     lambda_, L, shift = (dtype.type(value) for value in (activation.lambda_, activation.L, activation.shift))
     level = np.floor(np.clip(z / lambda_, dtype.type(0), dtype.type(1)) * L + shift)
     return np.asarray(level / L * lambda_)

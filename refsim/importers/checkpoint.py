@@ -58,9 +58,6 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """
     path = Path(path)
     where = clean(str(path), None)
-    if path.suffix.lower() == ".onnx":
-        # Told by its name: the format begins with no signature.
-        raise FormatError(f"{where}: ONNX files are not read; save the state_dict of the PyTorch model with torch.save")
     with open_file(path, what="checkpoint", most=MAX_BYTES) as file:
         size = os.fstat(file.fileno()).st_size
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()

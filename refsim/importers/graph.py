@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from refsim.exceptions import FormatError, NetworkError
 from refsim.formats.untrusted.unpickler import shown
 from refsim.importers.options import Pool
-from refsim.importers.parameters import NeuronChoice, as_int8, fold_batch_norm
+from refsim.importers.parameters import NeuronChoice, compact, fold_batch_norm
 from refsim.model import INPUT, Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Shape, Spiking
 
 Array = NDArray[Any]
@@ -74,7 +74,7 @@ class Graph:
                 "expected (C_out, C_in, k, k) with k odd"
             )
         scale, bias = self._scale_and_bias(name, weight, bn)
-        weight, scale = _compact(weight, scale)
+        weight, scale = compact(weight, scale)
         padding = weight.shape[2] // 2
         return self._add(
             Conv2d,
@@ -91,7 +91,7 @@ class Graph:
         """A fully connected layer."""
         weight = self.take(f"{name}.weight")
         _, bias = self._scale_and_bias(name, weight, None)
-        weight, scale = _compact(weight, None)
+        weight, scale = compact(weight, None)
         return self._add(Linear, name, (source,), weight=weight, scale=scale, bias=bias)
 
     def spiking(self, name: str, source: str) -> str:
@@ -161,15 +161,6 @@ class Graph:
             raise
         self.layers.append(layer)
         return name
-
-
-def _compact(weight: Array, scale: Array | None) -> tuple[Array, Array | None]:
-    """The weight as int8, and its steps in the scale, if that is exact."""
-    parts = as_int8(weight)
-    if parts is None:
-        return weight, scale
-    whole, step = parts
-    return whole, step if scale is None else step * scale
 
 
 def square_side(n: int) -> int | None:

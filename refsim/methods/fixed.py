@@ -32,7 +32,7 @@ def neuron_like(
 ) -> Neuron:
     """A neuron for this layer that keeps what the ANN computes there; a ReLU is given theta as its bound."""
     activation = layer.neuron.activation
-    if activation is not None and activation.L is None:
+    if activation is not None and not activation.trained:
         activation = replace(activation, lambda_=float(np.max(theta)))
     try:
         return Neuron(

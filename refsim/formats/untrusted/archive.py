@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zipfile
 import zlib
+from typing import IO
 
 MAX_DIRECTORY_BYTES = 4 << 20
 """Of the list of members: some 40,000 of them."""
@@ -19,7 +19,7 @@ ZIP_ERRORS = (
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-def open_zip(file: io.BufferedReader) -> zipfile.ZipFile:
+def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
     """The archive in an open file; its members are stored or deflated, as NumPy and PyTorch write them.
 
     The decoders of bzip2 and LZMA take as much memory as their input asks for.
@@ -41,7 +41,7 @@ def open_zip(file: io.BufferedReader) -> zipfile.ZipFile:
 class _Guarded:
     """A file of which at most `most` bytes are read at a time (None: any number)."""
 
-    def __init__(self, file: io.BufferedReader) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.seek, self.tell, self.seekable, self.close = file.seek, file.tell, file.seekable, file.close
         self.most: int | None = MAX_DIRECTORY_BYTES

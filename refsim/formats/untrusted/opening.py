@@ -50,6 +50,11 @@ def open_descriptor(path: Path, *, what: str, most: int = ANY_SIZE, flags: int =
     return fd
 
 
+def open_at(descriptor: int) -> BufferedReader:
+    """The file of a descriptor, open to read."""
+    return os.fdopen(descriptor, "rb")
+
+
 def open_file(path: Path, *, what: str, most: int, error: type[E] = FormatError) -> BufferedReader:  # type: ignore[assignment]
     """A regular file of at most `most` bytes, open to read.
 
@@ -66,7 +71,7 @@ def open_file(path: Path, *, what: str, most: int, error: type[E] = FormatError)
         As `open_descriptor`, or `error`; the message begins with the file's name.
     """
     try:
-        return os.fdopen(open_descriptor(path, what=what, most=most), "rb")
+        return open_at(open_descriptor(path, what=what, most=most))
     except FormatError as refused:
         raise error(f"{shown(path)}: {refused}") from None
 
