@@ -43,6 +43,7 @@ _HOMES = {
     "compare": "refsim.runs.compare",
     "compile_network": "refsim.engine.plan",
     "convert": "refsim.runs.convert",
+    "export_golden": "refsim.exporters.golden",
     "forward": "refsim.engine.simulator",
     "layer_errors": "refsim.runs.errors",
     "load": "refsim.formats.weights.locate",
@@ -82,6 +83,7 @@ __all__ = [
     "compare",
     "compile_network",
     "convert",
+    "export_golden",
     "forward",
     "layer_errors",
     "load",
@@ -101,6 +103,7 @@ if TYPE_CHECKING:
     from refsim.engine.simulator import forward, simulate
     from refsim.engine.trace import Trace
     from refsim.exceptions import RefsimError
+    from refsim.exporters.golden import export_golden
     from refsim.formats.images.inputs import Images, open_images
     from refsim.formats.weights.hdf5 import save
     from refsim.formats.weights.locate import load

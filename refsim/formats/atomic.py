@@ -1,10 +1,13 @@
-"""A file that is either complete or not there."""
+"""Files and folders that are either complete or not there."""
 
 from __future__ import annotations
 
 import errno
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -34,8 +37,39 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
-    directory = os.open(target.parent, os.O_RDONLY)
+    _sync_folder(target.parent)
+
+
+@contextmanager
+def folder_written_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new folder to write into, which gets its name when all of it is there; else nothing is left behind.
+
+    What `write_atomically` puts into it is on the disk before the folder has its name.
+
+    Raises
+    ------
+    OSError
+        There is something of that name already, or it cannot be written.
+    """
+    target = Path(path)
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, "is there already; remove it, or name another", str(target))
+    if not target.absolute().parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.absolute().parent))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary.mkdir()
     try:
-        os.fsync(directory)
+        yield temporary
+        temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync_folder(target.absolute().parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
     finally:
-        os.close(directory)
+        os.close(fd)
