@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": "Conversion methods side by side: method x T, extra steps charged.",
     "info": "What a weight file holds.",
     "convert": "Checkpoint to weight file.",
+    "export": "For other tools: golden vectors for test benches, NIR.",
     "verify": "Check a weight file: checksum, golden replay, engine == specification.",
     "train": "QCFS / NQ training with PyTorch (extra: train).",
 }
