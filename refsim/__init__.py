@@ -32,6 +32,7 @@ _HOMES = {
     "MaxPool2d": "refsim.model",
     "Network": "refsim.model",
     "Neuron": "refsim.model",
+    "NeuronTrace": "refsim.reports.trace",
     "RefsimError": "refsim.exceptions",
     "Result": "refsim.engine.results",
     "Run": "refsim.reports.run",
@@ -54,6 +55,7 @@ _HOMES = {
     "run": "refsim.runs.run",
     "save": "refsim.formats.weights.hdf5",
     "simulate": "refsim.engine.simulator",
+    "trace": "refsim.runs.trace",
     "verify": "refsim.verification.verify",
 }
 
@@ -71,6 +73,7 @@ __all__ = [
     "MaxPool2d",
     "Network",
     "Neuron",
+    "NeuronTrace",
     "RefsimError",
     "Result",
     "Run",
@@ -94,6 +97,7 @@ __all__ = [
     "run",
     "save",
     "simulate",
+    "trace",
     "verify",
 ]
 
@@ -124,12 +128,14 @@ if TYPE_CHECKING:
     from refsim.reports.compare import Comparison
     from refsim.reports.errors import ErrorReport
     from refsim.reports.run import Run, SnnRun
+    from refsim.reports.trace import NeuronTrace
     from refsim.runs.compare import compare
     from refsim.runs.convert import convert
     from refsim.runs.errors import layer_errors
     from refsim.runs.merge import merge
     from refsim.runs.recording import read_result
     from refsim.runs.run import run
+    from refsim.runs.trace import trace
     from refsim.verification.verify import verify
 
 

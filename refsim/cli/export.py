@@ -75,6 +75,6 @@ def golden(
         return
     spikes = sum(each["arrays"].get("spikes/t", [0])[0] for each in manifest["populations"])
     click.echo(
-        f"{output}: {', '.join(manifest['formats'])}; {dtype}, T={T}, {manifest['data']['source']}: {count(spikes)} spikes of "
-        f"{len(manifest['populations']) - 1} layers; manifest.json says what the numbers mean"
+        f"{output}: {', '.join(manifest['formats'])}; {dtype}, T={T}, {manifest['data']['source']}: {count(spikes)} "
+        f"spikes of {len(manifest['populations']) - 1} layers; manifest.json says what the numbers mean"
     )

@@ -17,6 +17,7 @@ COMMANDS = {
     "merge": "Add up the parts of a run (run --shard).",
     "errors": "Where the error comes from: clipping, quantization, unevenness, per layer.",
     "compare": "Conversion methods side by side: method x T, extra steps charged.",
+    "trace": "One neuron's life: who spiked into it, potential, decision, margin, step by step.",
     "info": "What a weight file holds.",
     "convert": "Checkpoint to weight file.",
     "export": "For other tools: golden vectors for test benches, NIR.",

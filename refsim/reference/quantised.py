@@ -119,7 +119,7 @@ class Part:
         shape = network.shapes[layer.name]
         neuron = layer.neuron if isinstance(layer, Spiking) else None
         Q = 2 ** (bits - 1) - 1
-        theta = _over(neuron.theta, shape) if neuron else np.ones(shape)
+        theta = over(neuron.theta, shape) if neuron else np.ones(shape)
         least = theta.reshape(shape[0], -1).min(axis=1)
         heads = _heads(network, layer)
         self.heads = [network.by_name[head] for head in heads if head not in analog]
@@ -141,9 +141,9 @@ class Part:
             if neuron.leak != 1:
                 raise UsageError(f"layer '{layer.name}': a leak has no counterpart in whole numbers")
             self.gate, self.reset, self.theta = neuron.gate, neuron.reset, _whole(theta / self.g)
-            negative = np.minimum(_whole(_over(neuron.negative_threshold, shape) / self.g), -1)
+            negative = np.minimum(_whole(over(neuron.negative_threshold, shape) / self.g), -1)
             self.theta_neg = negative if neuron.dual else np.full(shape, np.iinfo(np.int64).min)
-            self.v0 = _whole(_over(neuron.v0, shape) / self.g)
+            self.v0 = _whole(over(neuron.v0, shape) / self.g)
             v = np.zeros_like(self.steady) + self.v0
             self.state = State(v, np.zeros_like(v))
 
@@ -209,7 +209,7 @@ def _psp(network: Network, name: str, head: AnyLayer) -> tuple[Array, int]:
     layer = network.by_name[name]
     match layer:
         case Spiking():
-            return _over(layer.neuron.theta, network.shapes[name]), 1
+            return over(layer.neuron.theta, network.shapes[name]), 1
         case Flatten():
             theta, k = _psp(network, layer.inputs[0], head)
             return theta.reshape(-1), k
@@ -234,7 +234,7 @@ def _per_channel(theta: Array, head: AnyLayer, source: str) -> Array:
     return by_channel[:, 0]
 
 
-def _over(value: Array, shape: Shape) -> Array:
+def over(value: Array, shape: Shape) -> Array:
     """A parameter, scalar, (C,) or (*shape), over (*shape)."""
     return np.broadcast_to(value.reshape(value.shape + (1,) * (len(shape) - value.ndim) * (value.ndim > 0)), shape)
 
