@@ -19,8 +19,10 @@ COMMANDS = {
     "merge": "Add up the parts of a run (run --shard).",
     "errors": "Where the error comes from: clipping, quantization, unevenness, per layer.",
     "compare": "Conversion methods side by side: method x T, extra steps charged.",
+    "trace": "One neuron's life: who spiked into it, potential, decision, margin, step by step.",
     "info": "What a weight file holds.",
     "convert": "Checkpoint to weight file.",
+    "export": "For other tools: golden vectors for test benches, NIR.",
     "verify": "Check a weight file: checksum, golden replay, engine == specification.",
     "train": "QCFS / NQ training with PyTorch (extra: train).",
 }

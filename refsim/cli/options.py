@@ -74,6 +74,7 @@ weights_option = click.option(
     metavar="FILE",
     help="Weight file, or the name of a shipped one. [default: the small Fashion-MNIST network in the package]",
 )
+weights_argument = click.argument("network", required=False, metavar="[NET.h5]")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 color_option = click.option("--color/--no-color", default=None, help="[default: on a terminal, unless NO_COLOR is set]")
 energy_option = click.option(

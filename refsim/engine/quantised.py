@@ -3,8 +3,9 @@
 Every target channel has a unit, theta / 2^s, with the largest s up to MOST_BITS for which the channel's weights (times
 theta of the source, behind a pool over its cells) are whole numbers of 16 or 8 bits; the readout, whose sums are
 compared with each other, has one unit 2^-s for all its channels. Everything else (biases, v0, thresholds, the current
-of the image) is rounded to the same unit in 32 bits. Rounding is to nearest, ties to even; what does not fit is
-saturated, symmetrically. A network in whole numbers has no rounding left: its spikes depend on no order.
+of the image with the biases of what only the image reaches) is rounded to the same unit in 32 bits. Rounding is to
+nearest, ties to even; what does not fit is saturated, symmetrically. A network in whole numbers has no rounding left:
+its spikes depend on no order.
 """
 
 from __future__ import annotations

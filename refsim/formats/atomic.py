@@ -1,4 +1,4 @@
-"""The one place where files are written: at every moment a file is what it was before, or complete."""
+"""The one place where files are written: at every moment a file or folder is what it was before, or complete."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -107,6 +108,33 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+@contextmanager
+def folder_written_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new folder to write into, which gets its name when all of it is there; else nothing is left behind.
+
+    What `write_atomically` puts into it is on the disk before the folder has its name.
+
+    Raises
+    ------
+    OSError
+        There is something of that name already, or it cannot be written.
+    """
+    target = Path(path)
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, "is there already; remove it, or name another", str(target))
+    if not target.absolute().parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.absolute().parent))
+    temporary = beside(target, f"{secrets.token_hex(4)}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(target.absolute().parent)
 
 
 @contextmanager
