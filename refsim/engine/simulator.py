@@ -16,22 +16,24 @@ from numpy.typing import NDArray
 from refsim.engine.arrivals import numbers_of, pooled
 from refsim.engine.border import checked_input, checked_record, checked_steps
 from refsim.engine.kernels.population import room_for, run_currents
-from refsim.engine.plan import Plan, Population, Projection, Readout
+from refsim.engine.plan import Plan, Population, Projection, Readout, compile_network
 from refsim.engine.sources import Sources
 from refsim.engine.stages import MAX_STEPS, check_finite, run_population, run_readout
 from refsim.engine.trace import Activations, PopulationTrace, SynapticOps, Trace
 from refsim.exceptions import NetworkError, UsageError
-from refsim.model import INPUT, Shape
+from refsim.model import INPUT, Network, Shape
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
 
 
-def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trace:
+def simulate(plan: Plan | Network, x: Array, T: int, record: Collection[str] = ()) -> Trace:
     """Run the SNN on constant input currents.
 
     Parameters
     ----------
+    plan
+        From `compile_network`; a network is compiled here, in "exact", anew at every call.
     x : (B, C, H, W), input currents; B >= 1
     T
         Time steps, >= 1.
@@ -47,6 +49,7 @@ def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trac
     RefsimError
         A potential or current that is not finite.
     """
+    plan = compile_network(plan, "exact") if isinstance(plan, Network) else plan
     T, wanted = checked_steps(T), checked_record(record)
     if {"v", "current", "followed"} & wanted or T > MAX_STEPS:
         plan = plan.in_floats
@@ -77,8 +80,10 @@ def simulate(plan: Plan, x: Array, T: int, record: Collection[str] = ()) -> Trac
     return Trace(logits=logits, populations=populations, ops=ops, nonzero_macs=nonzero_macs)
 
 
-def forward(plan: Plan, x: Array, record: bool = False) -> Activations:
+def forward(plan: Plan | Network, x: Array, record: bool = False) -> Activations:
     """Run the source ANN on input currents x (B, C, H, W), by the same kernels: its activations are graded events.
+
+    A network is compiled here, in float64, anew at every call.
 
     Raises
     ------
@@ -91,6 +96,7 @@ def forward(plan: Plan, x: Array, record: bool = False) -> Activations:
     RefsimError
         An activation that is not finite.
     """
+    plan = compile_network(plan, fold=False) if isinstance(plan, Network) else plan
     if plan.fold:
         raise UsageError("the ANN needs a plan compiled with fold=False")
     image = checked_input(plan.network, x, plan.dtype)

@@ -179,3 +179,13 @@ def test_a_network_without_neurons_is_its_readout_at_every_step(mode: str) -> No
     assert trace.nonzero_macs.tolist() == [60, 58]
     assert trace.logits.tolist() == [expected.tolist()] * 3
     assert forward(compile_network(network, mode, fold=False), x).logits.tolist() == expected.tolist()
+
+
+def test_a_network_stands_for_its_plan() -> None:
+    network, x = small(), np.random.default_rng(3).normal(size=(2, *SHAPE))
+    expected = simulate(compile_network(network, "exact"), x, 3, ("spikes",))
+    actual = simulate(network, x, 3, ("spikes",))
+    np.testing.assert_array_equal(actual.logits, expected.logits)
+    np.testing.assert_array_equal(actual.populations["s"].spikes, expected.populations["s"].spikes)
+    ann = forward(compile_network(network, fold=False), x)
+    np.testing.assert_array_equal(forward(network, x).logits, ann.logits)
