@@ -14,6 +14,7 @@ from refsim.engine.plan import compile_network
 from refsim.engine.simulator import forward, simulate
 from refsim.exceptions import DataError, UsageError
 from refsim.model import Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
+from tests.simulation.networks import raw_images, small_network
 
 SHAPE = (1, 6, 5)
 
@@ -182,10 +183,12 @@ def test_a_network_without_neurons_is_its_readout_at_every_step(mode: str) -> No
 
 
 def test_a_network_stands_for_its_plan() -> None:
-    network, x = small(), np.random.default_rng(3).normal(size=(2, *SHAPE))
+    network = small_network()
+    x = network.input.normalize(raw_images(3))
     expected = simulate(compile_network(network, "exact"), x, 3, ("spikes",))
     actual = simulate(network, x, 3, ("spikes",))
     np.testing.assert_array_equal(actual.logits, expected.logits)
-    np.testing.assert_array_equal(actual.populations["s"].spikes, expected.populations["s"].spikes)
+    for name, each in expected.populations.items():
+        np.testing.assert_array_equal(actual.populations[name].spikes, each.spikes)
     ann = forward(compile_network(network, fold=False), x)
     np.testing.assert_array_equal(forward(network, x).logits, ann.logits)
