@@ -204,9 +204,9 @@ def test_a_recording_replaces_what_a_link_leads_to_and_keeps_its_mode(tmp_path: 
 
 def test_two_runs_to_one_file_are_one_line_for_the_second(tmp_path: Path) -> None:
     about = {"T": T, "n_images": N, "labels": LABELS, "what": (), "attributes": {"name": "small"}}
-    with Recorder(tmp_path / "out.h5", **about):
-        with pytest.raises(UsageError, match=r"out\.h5: another run is writing it; choose another name"):
-            Recorder(tmp_path / "out.h5", **about)
+    refused = pytest.raises(UsageError, match=r"out\.h5: another run is writing it; choose another name")
+    with Recorder(tmp_path / "out.h5", **about), refused:
+        Recorder(tmp_path / "out.h5", **about)
     (tmp_path / "out.h5").unlink()
     assert not list(tmp_path.iterdir())
 
