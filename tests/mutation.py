@@ -1,8 +1,8 @@
 """How many wrong programs fail a test? `python -m tests.mutation ROOM [--sample N]` mutates a room and counts.
 
 Where `tests/mutants.py` holds chosen faults of the kernels, this makes every small one: another comparison, another
-operation, a constant that is one more, a condition turned round, a result that is None. Each runs, in a fork, those
-tests of its room that call the function it is in, the quick ones first; they see the changed module and nothing on the disk changes. A
+operation, a constant that is one more, a condition turned round, a result that is None. Those tests of the room that
+call the function run in a fork, the quick ones first; they see the changed module, and nothing on the disk changes. A
 mutant that no test kills is a hole in the tests, or equal to the program: then the line says `# mutant: ` and why, and
 is passed over from then on.
 """
@@ -33,7 +33,11 @@ from typing import Any, NamedTuple, NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 
 ROOMS = {
-    "analysis": ("analysis", "tests/analysis tests/simulation/test_margin.py tests/theorems/test_estimate.py"),
+    "analysis": (
+        "analysis",
+        "tests/analysis tests/simulation/test_margin.py tests/plots/test_curves.py tests/theorems/test_activation.py "
+        "tests/theorems/test_threshold.py tests/theorems/test_estimate.py",
+    ),
     "engine": (
         "engine",
         "tests/engine/test_edges.py tests/engine/test_kernels.py tests/engine/test_counts.py tests/engine/test_ann.py "
@@ -97,13 +101,8 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
         before = ast.unparse(node)
         change(node)
         text = f"{before}  ->  {ast.unparse(node)}"
-        yield Mutant(
-            path,
-            place.lineno,
-            _function(tree, place.lineno),
-            text,
-            compile(ast.fix_missing_locations(twin), str(path), "exec"),
-        )
+        code = compile(ast.fix_missing_locations(twin), str(path), "exec")
+        yield Mutant(path, place.lineno, _function(tree, place.lineno), text, code)
 
 
 def _function(tree: ast.Module, line: int) -> str:
