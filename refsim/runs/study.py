@@ -28,7 +28,7 @@ from refsim.runs.store.rows import Batch
 from refsim.runs.store.spec import Part, Spec
 
 if TYPE_CHECKING:
-    from refsim.runs.recording import Recorder
+    from refsim.runs.recorder import Recorder
 
 Indices = NDArray[np.int64]
 Results = dict[str, Result]
