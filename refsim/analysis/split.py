@@ -191,13 +191,15 @@ def _activate(z: Array, activation: Activation) -> Array:
         return relu(z)
     if z.dtype == object:
         # lambda and shift are float64, and a float would turn every Fraction it meets into a float.
-        return qcfs(z, Fraction(activation.lambda_), activation.L, Fraction(activation.shift))
-    level = np.clip(z / activation.lambda_, 0, 1)
+        exact = np.vectorize(Fraction, otypes=[object])(activation.bound)
+        return qcfs(z, over_neurons(exact, z.shape[1:]), activation.L, Fraction(activation.shift))
+    lambda_ = over_neurons(activation.bound, z.shape[1:])
+    level = np.clip(z / lambda_, 0, 1)
     level *= activation.L
     level += activation.shift
     np.floor(level, out=level)
     level /= activation.L
-    level *= activation.lambda_
+    level *= lambda_
     return level
 
 

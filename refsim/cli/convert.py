@@ -61,7 +61,18 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Weight file to write (.h5)."
 )
 @click.option(
-    "--arch", type=click.Choice(["auto", "vgg", "resnet", "resnet-cifar"]), default="auto", help="Layout of the keys."
+    "--arch",
+    type=click.Choice(["auto", "vgg", "resnet", "resnet-cifar", "vgg-features", "vgg-slimming", "sequential"]),
+    default="auto",
+    help="Layout of the keys, see docs/layouts.md.",
+)
+@click.option(
+    "--keys", type=click.Path(path_type=Path, dir_okay=False), metavar="MAP.toml", help="Rename unknown keys."
+)
+@click.option(
+    "--activation",
+    type=click.Choice(["qcfs", "clip", "relu"]),
+    help="What the ANN computes.  [default: qcfs if there are thresholds, else relu]",
 )
 @click.option("-L", "--L", "L", type=click.IntRange(1), help="Quantization steps the ANN was trained with.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, image size and classes of a data set.")
@@ -72,7 +83,9 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
 )
 @click.option("--input-shape", callback=_shape, metavar="C,H,W", help="Image, where the weights leave it open.")
 @click.option(
-    "--pool", type=click.Choice(["avg", "max-cumulative", "max-or"]), help="Pools of a VGG, which its keys do not show."
+    "--pool",
+    type=click.Choice(["none", "avg", "max-cumulative", "max-or"]),
+    help="Pools, where the keys do not show their kind.",
 )
 @click.option("--samples", type=_DATA, metavar="DATA", help="Embed test images of this data set.")
 @click.option("--n-samples", type=click.IntRange(1), default=500, help="How many, equally many of each class.")
@@ -112,13 +125,15 @@ def convert(
     source: Path,
     output: Path,
     arch: str,
+    keys: Path | None,
+    activation: Literal["qcfs", "clip", "relu"] | None,
     L: int | None,
     preset: str | None,
     mean: str | tuple[float, ...] | None,
     std: str | tuple[float, ...] | None,
     classes: str | tuple[str, ...],
     input_shape: tuple[int, int, int] | None,
-    pool: Literal["avg", "max-cumulative", "max-or"] | None,
+    pool: Literal["none", "avg", "max-cumulative", "max-or"] | None,
     samples: Path | None,
     n_samples: int,
     golden: int,
@@ -134,7 +149,7 @@ def convert(
     threads: int | None,
     force: bool,
 ) -> None:
-    """Convert SOURCE, a checkpoint (.pth, .th, .safetensors) of an ANN with QCFS activations, into a weight file.
+    """Convert SOURCE, a checkpoint (.pth, .th, .ckpt, .safetensors) of an ANN, into a weight file.
 
     A network with ReLU gets its thresholds from training images (--calibrate). --method makes neurons as one of the
     papers does, if a file can hold what it makes.
@@ -145,6 +160,7 @@ def convert(
         raise UsageError(f"{output} exists; --force overwrites it")
     from refsim.cli.progress import note_compilation
     from refsim.formats.untrusted.text import clean
+    from refsim.importers.architectures import ASSUMED_KEY
     from refsim.runs import convert as library
 
     if samples is not None or calibrate is not None:
@@ -158,6 +174,8 @@ def convert(
         classes=classes,
         input_shape=input_shape,
         arch=arch,
+        keys=keys,
+        activation=activation,
         samples=samples,
         n_samples=n_samples,
         golden=golden,
@@ -183,4 +201,6 @@ def convert(
     )
     if library.ACCURACY_KEY in network.metadata:
         click.echo(f"ANN {network.metadata[library.ACCURACY_KEY]}")
+    if ASSUMED_KEY in network.metadata:
+        click.echo(f"assumed: {clean(network.metadata[ASSUMED_KEY], None)}")
     click.echo(f"sha256 {digest}")

@@ -149,7 +149,8 @@ def _activate(z: Array, population: Population, dtype: np.dtype[Any]) -> Array:
         )
     if activation.L is None:
         return np.asarray(np.maximum(z, dtype.type(0)))
-    lambda_, L, shift = (dtype.type(value) for value in (activation.lambda_, activation.L, activation.shift))
+    lambda_ = activation.bound.astype(dtype)  # one number, or one for each channel: the last axis
+    L, shift = dtype.type(activation.L), dtype.type(activation.shift)
     level = np.floor(np.clip(z / lambda_, dtype.type(0), dtype.type(1)) * L + shift)
     return np.asarray(level / L * lambda_)
 

@@ -31,20 +31,26 @@ class Activation:
     steps is not known. `L` = None: plain ReLU.
     """
 
-    lambda_: float
+    lambda_: float | tuple[float, ...]
     L: int | None
     shift: float = 0.5
     delta: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.lambda_) and self.lambda_ > 0):
-            raise NetworkError(f"activation: lambda must be positive and finite, got {self.lambda_}")
+        bound = self.bound
+        if not (bound.size and np.isfinite(bound).all() and (bound > 0).all()):
+            raise NetworkError(f"activation: lambda must be positive and finite, got {_worst(bound)}")
         if self.L is not None and self.L < 0:
             raise NetworkError(f"activation: L must be at least 1 (0: unknown), got {self.L}")
         if not 0 <= self.shift < 1:
             raise NetworkError(f"activation: shift must lie in [0, 1), got {self.shift}")
         if not (np.isfinite(self.delta) and self.delta >= 0):
             raise NetworkError(f"activation: delta must be finite and not negative, got {self.delta}")
+
+    @property
+    def bound(self) -> Floats:
+        """lambda as an array: () or (C,)."""
+        return np.asarray(self.lambda_, np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

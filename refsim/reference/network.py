@@ -159,7 +159,8 @@ def _activate(layer: Spiking, z: Array, cast: Cast) -> Array:
         )
     if activation.L is None:
         return relu(z)
-    return qcfs(z, cast(np.asarray(activation.lambda_)), activation.L, cast(np.asarray(activation.shift)))
+    lambda_ = cast(activation.bound).reshape(activation.bound.shape + (1,) * (z.ndim - 2) * activation.bound.ndim)
+    return qcfs(z, lambda_, activation.L, cast(np.asarray(activation.shift)))
 
 
 def _broadcast(neuron: Neuron, shape: tuple[int, ...], cast: Cast) -> tuple[Array, Array, Array]:

@@ -19,7 +19,8 @@ from refsim.formats.weights.hdf5 import sealed
 from refsim.formats.weights.parts import Samples, WeightFile
 from refsim.importers.architectures import to_network
 from refsim.importers.checkpoint import load_checkpoint
-from refsim.importers.options import ImageShape, ImportOptions, Pool
+from refsim.importers.keys import KeyMap, read_key_map
+from refsim.importers.options import ActivationKind, ImageShape, ImportOptions, Pool
 from refsim.importers.parameters import NeuronChoice
 from refsim.importers.presets import Preset, find_preset, preprocessing
 from refsim.methods.base import Calibration, Method
@@ -33,6 +34,9 @@ RELU_METHOD = "opi:99.9"
 
 ACCURACY_KEY = "ann_accuracy_samples"
 """Metadata of the network: how many of its samples the ANN gets right."""
+
+USUAL_L = (2, 4, 8, 16, 32)
+"""Quantization steps that are tried where nobody says how many there are."""
 
 UNKNOWN_L = (
     "without L the file says L=0 (unknown): it simulates, but the ANN itself and the errors against it cannot be "
@@ -65,6 +69,8 @@ def convert(
     method: str | None = None,
     n_calibrate: int = 512,
     expect: float | None = None,
+    keys: Path | None = None,
+    activation: ActivationKind | None = None,
     threads: int | None = None,
     notes: Callable[[str], object] | None = None,
 ) -> WeightFile:
@@ -76,8 +82,7 @@ def convert(
     Parameters
     ----------
     source
-        A state dict (`.pth`, `.th`, `.safetensors`) in the key layout of the official QCFS code (VGG, ResNet; Bu et
-        al., ICLR 2022) or of `pytorch_resnet_cifar10`.
+        A state dict (`.pth`, `.th`, `.ckpt`, `.safetensors`) in one of the key layouts of docs/layouts.md.
     L
         Quantization steps that the ANN was trained with; they are in no checkpoint. None: unknown, or ReLU
         (`calibrate`).
@@ -89,7 +94,7 @@ def convert(
         Names of the outputs in their order, or the name of a preset; empty: those of the preset.
     input_shape : (C, H, W) of an image, where the weights leave it open
     arch
-        Layout of the keys: "vgg", "resnet", "resnet-cifar", or "auto".
+        Layout of the keys, a key of `refsim.importers.architectures.ARCHITECTURES`, or "auto".
     samples, n_samples, pad
         Data set of which so many test images are embedded, equally many of each class; `pad` puts black around smaller
         ones.
@@ -103,7 +108,7 @@ def convert(
     bn_eps
         eps of every batch normalisation; it is in no checkpoint.
     pool
-        How a VGG pools: its keys do not show it.
+        How a network pools whose keys do not show it: "avg", "max-cumulative", "max-or", or "none".
     calibrate, n_calibrate
         Data set of which so many training images, evenly strided, give the thresholds of ReLU networks and of
         methods that learn from activations.
@@ -112,6 +117,10 @@ def convert(
     expect
         Accuracy in percent that the ANN was measured to have, e.g. in PyTorch: it must lie in the 95 % Wilson interval
         of the accuracy on the samples.
+    keys
+        A TOML file that renames keys nobody knows and says what they do not show (docs/layouts.md).
+    activation
+        What the ANN computes, "qcfs", "clip" or "relu"; None: QCFS if there are thresholds, else ReLU.
     threads
         None: all cores that this process may use.
     notes
@@ -144,6 +153,13 @@ def convert(
     found = preprocessing(preset, mean, std)
     choice = _neurons(L, calibrated, neuron, theta_neg)
     maker = _find_method(method, calibrated)
+    warnings: list[str] = []
+
+    def warn(text: str) -> None:
+        warnings.append(text)
+        if notes is not None:
+            notes(text)
+
     options = ImportOptions(
         choice=choice,
         bn_eps=bn_eps,
@@ -153,14 +169,9 @@ def convert(
         std=found.std,
         dataset=found.usual.dataset if found.usual else "",
         pool=pool,
+        activation=activation,
+        keys=KeyMap() if keys is None else read_key_map(keys),
     )
-    warnings: list[str] = []
-
-    def warn(text: str) -> None:
-        warnings.append(text)
-        if notes is not None:
-            notes(text)
-
     n_threads = _n_threads(threads)
     names = _class_names(classes, found.usual)
     network = to_network(load_checkpoint(source), options, arch=arch, name=name, classes=names)
@@ -173,6 +184,8 @@ def convert(
     embedded = None if samples is None else _embedded(samples, n_samples, pad, network, warn)
     if L is None and not calibrated:
         warn(UNKNOWN_L)
+        if embedded is not None:
+            warn(_accuracies(network, embedded, n_threads))
     elif embedded is not None:
         network = _with_accuracy(network, embedded, expect, n_threads, clean(os.fspath(source), None))
     goldens = [] if embedded is None or golden == 0 else record_goldens(network, embedded, golden)
@@ -265,8 +278,7 @@ def _with_accuracy(network: Network, samples: Samples, expect: float | None, thr
         That is not compatible with what was expected.
     """
     n = len(samples.labels)
-    images = InputCurrents(network.input, samples.images, samples.labels, network.name)
-    correct = run_ann(compile_network(network, fold=False), images, np.arange(n), threads=threads)
+    correct = _correct(network, samples, threads)
     low, high = wilson_interval(correct, n)
     found = f"{100 * correct / n:.1f} % of {n} samples (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
     if expect is not None and not low <= expect / 100 <= high:
@@ -275,6 +287,31 @@ def _with_accuracy(network: Network, samples: Samples, expect: float | None, thr
             "mean and std, L, the order of the color channels, images that were resized or compressed"
         )
     return replace(network, metadata={**network.metadata, ACCURACY_KEY: found})
+
+
+def _accuracies(network: Network, samples: Samples, threads: int) -> str:
+    """How many of the samples the ANN gets right with each of the usual L, and which of them fit."""
+    n = len(samples.labels)
+    correct = {L: _correct(_with_L(network, L), samples, threads) for L in USUAL_L}
+    low, _ = wilson_interval(max(correct.values()), n)
+    fitting = [str(L) for L, found in correct.items() if found >= low * n]
+    shown = ", ".join(f"{100 * found / n:.1f} % with L = {L}" for L, found in correct.items())
+    said = "is within the error of the best" if len(fitting) == 1 else "are within the error of the best"
+    return f"the ANN gets {shown} of {n} samples right; L = {', '.join(fitting)} {said}; give --L (in Python, L=)"
+
+
+def _with_L(network: Network, L: int) -> Network:
+    change = {}
+    for layer in network.spiking:
+        if layer.neuron.activation is not None:
+            change[layer.name] = replace(layer.neuron, activation=replace(layer.neuron.activation, L=L))
+    return network.with_neurons(change)
+
+
+def _correct(network: Network, samples: Samples, threads: int) -> int:
+    """How many of the samples the ANN gets right."""
+    images = InputCurrents(network.input, samples.images, samples.labels, network.name)
+    return run_ann(compile_network(network, fold=False), images, np.arange(len(samples.labels)), threads=threads)
 
 
 def _n_threads(threads: int | None) -> int:

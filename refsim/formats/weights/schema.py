@@ -219,9 +219,14 @@ def _spiking(fields: Fields) -> dict[str, Any]:
         L = fields.integer("L")
         if L < -1 or L > MAX_T:
             raise fields.error(f"L must be at least 1, 0 (unknown) or -1 (ReLU), and at most {MAX_T}, got {L}")
-        values = {key: fields.number(key) for key in ("lambda_", "shift", "delta")}
+        lambda_: float | tuple[float, ...]
+        if fields.has("lambda_"):
+            lambda_ = fields.number("lambda_")
+        else:
+            lambda_ = tuple(fields.array("lambda_").reshape(-1).tolist())
+        values = {key: fields.number(key) for key in ("shift", "delta")}
         try:
-            arguments["activation"] = Activation(L=None if L == -1 else L, **values)
+            arguments["activation"] = Activation(lambda_=lambda_, L=None if L == -1 else L, **values)
         except NetworkError as error:
             raise fields.error(str(error)) from None
     try:
