@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from refsim.cli.options import HELP, note
+from refsim.cli.options import HELP, note, preparation_options
 from refsim.exceptions import UsageError
 from refsim.importers.presets import PRESETS, describe
 
@@ -97,6 +97,7 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
     help="Simulate N of the samples, IF and dual, T=4, and store the results for `refsim verify`.",
 )
 @click.option("--pad", is_flag=True, help="Put black around samples smaller than the network's input.")
+@preparation_options
 @click.option(
     "--expect",
     type=click.FloatRange(0, 100),
@@ -138,6 +139,10 @@ def convert(
     n_samples: int,
     golden: int,
     pad: bool,
+    scale: float | None,
+    currents: bool,
+    resize: int | None,
+    crop: int | None,
     expect: float | None,
     name: str | None,
     neuron: Literal["if", "dual"],
@@ -180,6 +185,10 @@ def convert(
         n_samples=n_samples,
         golden=golden,
         pad=pad,
+        scale=scale,
+        currents=currents,
+        resize=resize,
+        crop=crop,
         name=name,
         neuron=neuron,
         theta_neg=theta_neg,

@@ -14,6 +14,7 @@ from refsim.engine.batches import run_ann
 from refsim.engine.plan import compile_network
 from refsim.exceptions import CheckFailedError, UsageError
 from refsim.formats.images.currents import InputCurrents
+from refsim.formats.images.preparation import Preparation
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.hdf5 import sealed
 from refsim.formats.weights.parts import Samples, WeightFile
@@ -60,6 +61,10 @@ def convert(
     n_samples: int = 500,
     golden: int = 10,
     pad: bool = False,
+    scale: float | None = None,
+    currents: bool = False,
+    resize: int | None = None,
+    crop: int | None = None,
     name: str | None = None,
     neuron: Literal["if", "dual"] = "if",
     theta_neg: float | None = None,
@@ -95,9 +100,10 @@ def convert(
     input_shape : (C, H, W) of an image, where the weights leave it open
     arch
         Layout of the keys, a key of `refsim.importers.architectures.ARCHITECTURES`, or "auto".
-    samples, n_samples, pad
-        Data set of which so many test images are embedded, equally many of each class; `pad` puts black around smaller
-        ones.
+    samples, n_samples
+        Data set of which so many test images are embedded, equally many of each class.
+    pad, scale, currents, resize, crop
+        What is done to images of data sets, as in `refsim.open_images`; `scale` and `currents` to those of `calibrate`.
     golden
         Simulate so many of the samples, with IF and with dual-threshold neurons, T = 4, and store the results for
         `refsim verify`.
@@ -146,6 +152,7 @@ def convert(
     """
     _check_whole(1, L=L, n_samples=n_samples, n_calibrate=n_calibrate, threads=threads)
     _check_whole(0, golden=golden)
+    preparation = Preparation(pad=pad, scale=scale, currents=currents, resize=resize, crop=crop)
     calibrated = calibrate is not None
     if calibrated and L is not None and method is None:
         raise UsageError("L belongs to QCFS activations, calibrate to ReLU; with both, say which method")
@@ -176,12 +183,16 @@ def convert(
     names = _class_names(classes, found.usual)
     network = to_network(load_checkpoint(source), options, arch=arch, name=name, classes=names)
     if maker is not None:
-        images = None if calibrate is None else open_training(os.fspath(calibrate), network, pad, n_calibrate)
+        images = None if calibrate is None else open_training(os.fspath(calibrate), network, preparation, n_calibrate)
         calibration = None
         if images is not None:
             calibration = Calibration(network=network, images=images.data, indices=images.indices, threads=n_threads)
         network = _with_method(network, maker, choice, calibration)
-    embedded = None if samples is None else _embedded(samples, n_samples, pad, network, warn)
+    embedded = (
+        None
+        if samples is None
+        else _embedded(samples, n_samples, replace(preparation, scale=None, currents=False), network, warn)
+    )
     if L is None and not calibrated:
         warn(UNKNOWN_L)
         if embedded is not None:
@@ -255,11 +266,11 @@ def _with_method(network: Network, method: Method, choice: NeuronChoice, calibra
     return replace(network, metadata=metadata)
 
 
-def _embedded(path: Path, n: int, pad: bool, network: Network, warn: Callable[[str], None]) -> Samples:
+def _embedded(path: Path, n: int, preparation: Preparation, network: Network, warn: Callable[[str], None]) -> Samples:
     """n raw images of a data set with their labels."""
     from refsim.formats.images.datasets import check_against, open_data
 
-    data = open_data(path, pad_to=network.input.shape[1:] if pad else None, classes=network.classes)
+    data = open_data(path, spec=network.input, preparation=preparation, classes=network.classes)
     for line in data.warnings:
         warn(line)
     check_against(data, network)
