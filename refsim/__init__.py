@@ -32,6 +32,7 @@ _HOMES = {
     "MaxPool2d": "refsim.model",
     "Network": "refsim.model",
     "Neuron": "refsim.model",
+    "NeuronTrace": "refsim.reports.trace",
     "RefsimError": "refsim.exceptions",
     "Result": "refsim.engine.results",
     "Run": "refsim.reports.run",
@@ -43,6 +44,7 @@ _HOMES = {
     "compare": "refsim.runs.compare",
     "compile_network": "refsim.engine.plan",
     "convert": "refsim.runs.convert",
+    "export_golden": "refsim.exporters.golden",
     "forward": "refsim.engine.simulator",
     "layer_errors": "refsim.runs.errors",
     "load": "refsim.formats.weights.locate",
@@ -53,6 +55,7 @@ _HOMES = {
     "run": "refsim.runs.run",
     "save": "refsim.formats.weights.hdf5",
     "simulate": "refsim.engine.simulator",
+    "trace": "refsim.runs.trace",
     "verify": "refsim.verification.verify",
 }
 
@@ -70,6 +73,7 @@ __all__ = [
     "MaxPool2d",
     "Network",
     "Neuron",
+    "NeuronTrace",
     "RefsimError",
     "Result",
     "Run",
@@ -82,6 +86,7 @@ __all__ = [
     "compare",
     "compile_network",
     "convert",
+    "export_golden",
     "forward",
     "layer_errors",
     "load",
@@ -92,6 +97,7 @@ __all__ = [
     "run",
     "save",
     "simulate",
+    "trace",
     "verify",
 ]
 
@@ -101,6 +107,7 @@ if TYPE_CHECKING:
     from refsim.engine.simulator import forward, simulate
     from refsim.engine.trace import Trace
     from refsim.exceptions import RefsimError
+    from refsim.exporters.golden import export_golden
     from refsim.formats.images.inputs import Images, open_images
     from refsim.formats.weights.hdf5 import save
     from refsim.formats.weights.locate import load
@@ -121,12 +128,14 @@ if TYPE_CHECKING:
     from refsim.reports.compare import Comparison
     from refsim.reports.errors import ErrorReport
     from refsim.reports.run import Run, SnnRun
+    from refsim.reports.trace import NeuronTrace
     from refsim.runs.compare import compare
     from refsim.runs.convert import convert
     from refsim.runs.errors import layer_errors
     from refsim.runs.merge import merge
     from refsim.runs.recording import read_result
     from refsim.runs.run import run
+    from refsim.runs.trace import trace
     from refsim.verification.verify import verify
 
 

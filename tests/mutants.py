@@ -71,8 +71,8 @@ LISTING, QUANTISED, FIXED, WIRING = (
     "quantised.py",
     "wiring.py",
 )
-PLAN, PORTS, SIMULATOR = "plan.py", "arrivals.py", "simulator.py"
 MAXIMA, SOURCES, LAYERS = "kernels/maxima.py", "sources.py", "../model/layers.py"
+PLAN, PORTS, SIMULATOR, FLOATS = "plan.py", "arrivals.py", "simulator.py", "floats.py"
 
 MUTANTS = (
     # The neuron
@@ -215,7 +215,7 @@ MUTANTS = (
     ),
     Mutant("a bit too many", FIXED, "fits.sum(axis=1) - 1", "fits.sum(axis=1)"),
     Mutant("no saturation", FIXED, "np.clip(np.rint(units), -self.limit, self.limit)", "np.rint(units)"),
-    Mutant("always 32 bits", FIXED, "largest + T * (self.largest + image) <= LARGEST", "T > 0"),
+    Mutant("always 32 bits", FIXED, "largest + T * (self.currents.largest + image) <= LARGEST", "T > 0"),
     Mutant("theta_neg of 0 units", FIXED, "np.minimum(theta_neg, -1)", "np.minimum(theta_neg, 0)"),
     Mutant("lists of the first block", LISTING, "np.uint64(runs[q, k, PLACE]) + step", "step"),
     # The plan
@@ -237,7 +237,7 @@ MUTANTS = (
     Mutant("zero weights are negative ones", FANOUT, "(conv.effective_weight() != 0)", "(conv.effective_weight() > 0)"),
     Mutant("windows of the stride", FANOUT, "(pool.kernel[axis] - 1)", "(pool.stride[axis] - 1)"),
     Mutant("events forgotten too early", PLAN, "return seen - ahead", "return seen"),
-    Mutant("gate of the other kind", TABLES, 'gross=neuron.gate == "gross"', 'gross=neuron.gate == "net"'),
+    Mutant("gate of the other kind", FLOATS, 'gross=neuron.gate == "gross"', 'gross=neuron.gate == "net"'),
     # The simulator
     Mutant("parallel projections counted once", SIMULATOR, "ops[key] + counted if key in ops else counted", "counted"),
     Mutant("image pool of a wrong stride", PORTS, "i + pool.stride[0]", "i + pool.stride[1]"),

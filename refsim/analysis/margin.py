@@ -12,13 +12,11 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from refsim.engine.modes import KINDS, ExactMode, FloatMode, QuantisedMode, mode_of
 from refsim.engine.results import Result
 from refsim.model import Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Spiking
 
 Floats = NDArray[np.float64]
-
-WHOLE = ("int16", "int8")
-"""Modes in which every sum is exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +68,15 @@ def rounding_bound(network: Network, layer: Spiking, T: int, x_max: float, dtype
     terms and eps half a unit in the last place; integrating and resetting round a potential of at most
     |v0| + theta + T U twice. Errors of T steps add up, and two orders differ by twice the error of one.
     """
-    if dtype in WHOLE:
-        return 0.0
-    eps = float(np.finfo(np.float64 if dtype == "exact" else np.dtype(dtype)).eps) / 2
+    match KINDS[mode_of(dtype)]:
+        case QuantisedMode():
+            return 0.0
+        case FloatMode(dtype=floats):
+            eps = float(np.finfo(floats).eps) / 2
+        case ExactMode():
+            eps = float(np.finfo(np.float64).eps) / 2
+        case never:
+            assert_never(never)
     size, terms = _current(network, layer.inputs[0], x_max)
     theta = float(layer.neuron.theta.min())
     peak = float(np.abs(layer.neuron.v0).max()) + float(layer.neuron.theta.max()) + T * size

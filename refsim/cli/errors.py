@@ -17,11 +17,11 @@ from refsim.cli.options import (
     load_images,
     load_weights,
     neuron_options,
-    note,
     steps_option,
     weights_option,
 )
 from refsim.cli.plot_option import check_plot
+from refsim.cli.printing import note, show, show_document
 from refsim.cli.progress import bars, note_compilation
 from refsim.cli.tables import use_color
 from refsim.exceptions import InterruptedRunError
@@ -81,7 +81,7 @@ def errors(
         file = load_weights(weights)
         for key in layers:
             file.network.find_spiking(key)
-        images = load_images(file, data, limit, preparation)
+        images = load_images(file, data, limit, preparation, quiet)
         note_compilation(quiet)
         from refsim.cli.errors_text import render
         from refsim.reports.files import as_json as json_of
@@ -111,7 +111,11 @@ def errors(
             raise InterruptedRunError("interrupted; nothing was kept") from None
     if not quiet:
         note(f"{time.perf_counter() - started:.1f} s on {effort.n_threads} threads")
-    click.echo(json_of(report).rstrip() if as_json else "\n".join(render(report, bool(layers), use_color(color))))
+    if as_json:
+        show_document(json_of(report))
+    else:
+        colored = use_color(color)
+        show(*render(report, bool(layers), colored), color=colored)
     if plot is not None:
         from refsim.reports.figures import save_errors
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from refsim.cli.printing import note
+from refsim.cli.progress import reading_bar
 from refsim.engine.modes import MODES
 from refsim.formats.images.inputs import Images, open_images
 from refsim.formats.images.preparation import Preparation
@@ -18,6 +20,10 @@ from refsim.formats.weights.parts import WeightFile
 F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_STEPS = 1 << 20
+COUNT = click.IntRange(1, 100_000_000)
+"""A number of images, or of anything else that is counted."""
+
+THREADS = click.IntRange(1, 1024)
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -86,6 +92,7 @@ weights_option = click.option(
     metavar="FILE",
     help="Weight file, or the name of a shipped one. [default: the small Fashion-MNIST network in the package]",
 )
+weights_argument = click.argument("network", required=False, metavar="[NET.h5]")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 color_option = click.option("--color/--no-color", default=None, help="[default: on a terminal, unless NO_COLOR is set]")
 energy_option = click.option(
@@ -107,7 +114,7 @@ data_options: Callable[[F], F] = _stack(
         metavar="PATH",
         help="CIFAR batches, IDX, npz, npy, HDF5 or an image folder. [default: the samples in the weight file]",
     ),
-    click.option("--limit", type=click.IntRange(1), metavar="N", help="Use N images, evenly strided."),
+    click.option("--limit", type=COUNT, metavar="N", help="Use N images, evenly strided."),
     click.option("--pad", is_flag=True, help="Pad smaller images with zeros to the network's size."),
     preparation_options,
 )
@@ -132,10 +139,8 @@ dtype_option = click.option(
 )
 
 effort_options: Callable[[F], F] = _stack(
-    click.option("--threads", type=click.IntRange(1), metavar="N", help="[default: all cores]"),
-    click.option(
-        "--batch", type=click.IntRange(1), metavar="N", help="Most images at a time; changes memory, not results."
-    ),
+    click.option("--threads", type=THREADS, metavar="N", help="[default: all cores]"),
+    click.option("--batch", type=COUNT, metavar="N", help="Most images at a time; changes memory, not results."),
     quiet_option,
 )
 
@@ -148,14 +153,9 @@ def load_weights(name: str | None) -> WeightFile:
     return file
 
 
-def load_images(file: WeightFile, data: str | None, limit: int | None, preparation: Preparation) -> Images:
+def load_images(file: WeightFile, data: str | None, limit: int | None, preparation: Preparation, quiet: bool) -> Images:
     """The images named by --data, or the samples in the weight file; warnings go to stderr."""
-    images = open_images(file, data, limit=limit, **asdict(preparation))
+    images = open_images(file, data, limit=limit, **asdict(preparation), progress=reading_bar(quiet))
     for line in images.warnings:
         note(f"refsim: warning: {line}")
     return images
-
-
-def note(text: str) -> None:
-    """A line for the person, on stderr."""
-    click.echo(text, err=True)

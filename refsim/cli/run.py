@@ -11,6 +11,7 @@ import click
 
 from refsim.cli.options import (
     HELP,
+    Finite,
     color_option,
     data_options,
     dtype_option,
@@ -20,11 +21,11 @@ from refsim.cli.options import (
     load_images,
     load_weights,
     neuron_options,
-    note,
     steps_option,
     weights_option,
 )
 from refsim.cli.output import check_output, is_directory
+from refsim.cli.printing import note, show, show_document
 from refsim.cli.progress import bars, note_compilation
 from refsim.cli.tables import use_color
 from refsim.exceptions import CheckFailedError, UsageError
@@ -90,7 +91,7 @@ def _record(context: click.Context, option: click.Parameter, value: str | None) 
 @click.option("--record", callback=_record, metavar="WHAT,...", help="For -o FILE.h5: counts, n, v, spikes.")
 @click.option(
     "--min-accuracy",
-    type=click.FloatRange(0, 100),
+    type=Finite(0, 100),
     metavar="PERCENT",
     help="Exit with 4 if accuracy at T is lower.",
 )
@@ -154,8 +155,11 @@ def run(
     from refsim.reports.run import shown_steps
 
     shown = list(range(1, T[-1] + 1)) if all_steps else list(T) if len(T) > 1 else shown_steps(T[-1])
-    colored = use_color(color) and not as_json
-    click.echo(json_of(done).rstrip() if as_json else "\n".join(render(done, shown, colored)), color=colored)
+    if as_json:
+        show_document(json_of(done))
+    else:
+        colored = use_color(color)
+        show(*render(done, shown, colored), color=colored)
     if min_accuracy is not None:
         for each in done.snn.values():
             if 100 * each.accuracy[-1] < min_accuracy:
@@ -194,7 +198,7 @@ def _run(
     model = find_energy_model(energy)
     file = load_weights(weights)
     unknown = file.network.unknown_L
-    images = load_images(file, data, limit, preparation)
+    images = load_images(file, data, limit, preparation, quiet)
     if min_accuracy is not None and not images.has_labels:
         raise UsageError("--min-accuracy needs labelled images")
     note_compilation(quiet)

@@ -19,7 +19,7 @@ from refsim.engine.kernels.recompute import Stored
 from refsim.engine.kernels.synapse import Synapses
 from refsim.engine.tables import CHW, by_position, by_tile, identity_of, synapses_of
 from refsim.engine.wiring import Wire
-from refsim.model import Linear, Neuron, Spiking
+from refsim.model import Neuron, Spiking
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -51,10 +51,8 @@ class Exact:
     stored: tuple[Stored, ...]
 
 
-def exact_of(layer: Spiking | Linear, wires: list[Wire], shape: CHW, layout: Layout) -> Exact | str:
+def exact_of(layer: Spiking, wires: list[Wire], shape: CHW, layout: Layout) -> Exact | str:
     """The population in whole numbers, or why it cannot be."""
-    if not isinstance(layer, Spiking):
-        return "the readout's logits are float64"
     if any(wire.is_image for wire in wires):
         return "the image drives it, with currents in float64"
     if layer.neuron.leak != 1:

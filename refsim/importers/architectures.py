@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,8 +28,8 @@ Array = NDArray[Any]
 ASSUMED_KEY = "assumed"
 """Metadata of the network: what the keys do not show and their layout implies."""
 
-NO_CLIP = "clipped ReLU has no name in the weight file yet; activation must be qcfs or relu"
-"""The one place that says so."""
+_METHODS: dict[ActivationKind, str] = {"qcfs": "qcfs", "clip": "tcl", "relu": "relu"}
+"""How a network is called that was trained with these activations."""
 
 Fits = Callable[[Mapping[str, Array]], bool]
 Build = Callable[[Mapping[str, Array], str, ImportOptions], Built]
@@ -99,9 +100,11 @@ def to_network(
         raise FormatError(f"{where}: the keys do not follow the {arch} layout")
     layout = fitting[0] if arch == "auto" else arch
     activation = _activation(tensors, where, options)
+    if activation == "clip":
+        options = replace(options, choice=replace(options.choice, L=None, clipped=True))
     assumed = []
     if options.activation is None and activation == "qcfs":
-        assumed = ["QCFS activations (TCL, SlipReLU and clipped ReLU have the same keys: --activation)"]
+        assumed = ["QCFS activations (TCL and clipped ReLU have the same keys: --activation clip)"]
     if activation == "relu":
         tensors = {key: value for key, value in tensors.items() if not key.endswith(f".{THRESHOLD}")}
     for key, value in tensors.items():
@@ -118,7 +121,7 @@ def to_network(
             layers=built.layers,
             classes=classes,
             metadata={
-                "method": "relu" if activation == "relu" else "qcfs" if options.choice.kind == "if" else "ecl",
+                "method": _METHODS[activation] if options.choice.kind == "if" or activation != "qcfs" else "ecl",
                 "architecture": built.architecture,
                 "source": checkpoint.path.name,
                 "source_sha256": checkpoint.sha256,
@@ -136,8 +139,6 @@ def _activation(tensors: Mapping[str, Array], where: str, options: ImportOptions
     trained = any(key.endswith(f".{THRESHOLD}") for key in tensors)
     calibrated = options.choice.L is None
     said = options.activation
-    if said == "clip":
-        raise UsageError(f"{where}: {NO_CLIP}")
     if not trained:
         unknown = likely_thresholds(tensors)
         if unknown and said != "relu":
@@ -145,8 +146,9 @@ def _activation(tensors: Mapping[str, Array], where: str, options: ImportOptions
                 f"{where}: no key ends in .{THRESHOLD}, and {shown(unknown[0])} may be a threshold of another name; if "
                 f"it is, --keys MAP.toml renames it to ....{THRESHOLD}; if the network has ReLU, say --activation relu"
             )
-        if said == "qcfs":
-            raise UsageError(f"{where}: QCFS activations have thresholds, and no key ends in .{THRESHOLD}")
+        if said in ("qcfs", "clip"):
+            name = "QCFS activations" if said == "qcfs" else "clipped ReLUs"
+            raise UsageError(f"{where}: {name} have thresholds, and no key ends in .{THRESHOLD}")
         if not calibrated:
             raise UsageError(
                 f"{where}: a ReLU network without thresholds (no key ends in .{THRESHOLD}): --calibrate DATA (in "
@@ -162,4 +164,6 @@ def _activation(tensors: Mapping[str, Array], where: str, options: ImportOptions
             f"{where}: the thresholds of this network are trained; --calibrate is for ReLU networks; if it was trained "
             "with ReLU all the same, say --activation relu"
         )
-    return "qcfs"
+    if said == "clip" and options.choice.L:
+        raise UsageError(f"{where}: a clipped ReLU has no quantization steps; leave out L")
+    return said or "qcfs"

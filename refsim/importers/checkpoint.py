@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.exceptions import FormatError
-from refsim.formats.images.npz import ZIP_ERRORS
+from refsim.formats.untrusted.archive import ZIP_ERRORS, open_zip
+from refsim.formats.untrusted.opening import open_file
 from refsim.formats.untrusted.text import clean
 from refsim.formats.untrusted.unpickler import shown
 from refsim.importers.safetensors import read_safetensors
@@ -28,6 +26,9 @@ from refsim.importers.torch_pickle import StoredTensor, read_legacy, read_zip
 
 Array = NDArray[Any]
 Read = Callable[[StoredTensor], Array]
+
+MAX_BYTES = 4 << 30
+"""Of a checkpoint, with the state of an optimizer beside weights that a weight file can hold."""
 
 _ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
@@ -59,42 +60,27 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """
     path = Path(path)
     where = clean(str(path), None)
-    if path.suffix.lower() == ".onnx":
-        # Told by its name: the format begins with no signature.
-        raise FormatError(f"{where}: ONNX files are not read; save the state_dict of the PyTorch model with torch.save")
-    with _open_regular(path) as file:
+    with open_file(path, what="checkpoint", most=MAX_BYTES) as file:
+        size = os.fstat(file.fileno()).st_size
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
         head = file.read(len(_LEGACY))
         file.seek(0)
         if head.startswith(_ZIP):
             try:
-                with zipfile.ZipFile(file) as archive:
+                with open_zip(file) as archive:
                     content, read = read_zip(archive, where)
-                    tensors = _state_dict(content, read, where, path.stat().st_size)
+                    tensors = _state_dict(content, read, where, size)
             except FormatError:
                 raise
             except ZIP_ERRORS as error:
                 raise FormatError(f"{where}: damaged zip archive ({clean(str(error)) or 'it ends early'})") from error
         elif head == _LEGACY:
             content, read = read_legacy(file.read(), where)
-            tensors = _state_dict(content, read, where, path.stat().st_size)
+            tensors = _state_dict(content, read, where, size)
         else:
             tensors = _unprefixed(read_safetensors(file, where), where)
     return Checkpoint(path=path, tensors=tensors, sha256=sha256)
-
-
-def _open_regular(path: Path) -> BufferedReader:
-    try:
-        # Without O_NONBLOCK opening a named pipe would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise FormatError(f"{clean(str(path), None)}: cannot be opened: {reason}") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise FormatError(f"{clean(str(path), None)}: not a regular file")
-    return os.fdopen(descriptor, "rb")
 
 
 def _state_dict(content: Any, read: Read, where: str, size: int) -> dict[str, Array]:

@@ -60,7 +60,7 @@ def build_sequence(layout: Sequence, tensors: Mapping[str, Array], where: str, o
     assert found is not None  # whoever calls has asked
     body, head = found
     single = f"{head}.weight" in tensors
-    relu = options.choice.L is None
+    relu = options.relu
     convs, linears = _units(body, head, single, tensors, where, relu)
     shape = image_shape(int(tensors[numbered(body, convs[0].at) + ".weight"].shape[1]), where, options)
     last = int(tensors[numbered(body, convs[-1].at) + ".weight"].shape[0])

@@ -14,7 +14,7 @@ from refsim.exceptions import FormatError, NetworkError, UsageError
 from refsim.formats.untrusted.unpickler import shown
 from refsim.importers.keys import THRESHOLD
 from refsim.importers.options import ImageShape, ImportOptions, MaxKind, Pool
-from refsim.importers.parameters import as_int8, fold_batch_norm
+from refsim.importers.parameters import compact, fold_batch_norm
 from refsim.model import INPUT, Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Shape, Spiking
 
 Array = NDArray[Any]
@@ -125,7 +125,7 @@ class Graph:
                 "expected (C_out, C_in, k, k) with k odd"
             )
         scale, bias = self._scale_and_bias(name, weight, bn)
-        weight, scale = _compact(weight, scale)
+        weight, scale = compact(weight, scale)
         padding = weight.shape[2] // 2 if padding is None else padding
         channels = self.shapes[source][0]
         groups = channels // weight.shape[1] if grouped and channels % weight.shape[1] == 0 else 1
@@ -145,7 +145,7 @@ class Graph:
         """A fully connected layer, and the batch normalisation behind it folded in."""
         weight = self.take(f"{name}.weight")
         scale, bias = self._scale_and_bias(name, weight, bn)
-        weight, scale = _compact(weight, scale)
+        weight, scale = compact(weight, scale)
         return self._add(Linear, name, (source,), weight=weight, scale=scale, bias=bias)
 
     def spiking(self, name: str, source: str, threshold: str | None = None) -> str:
@@ -159,7 +159,7 @@ class Graph:
             The module that holds it, `name` by default. One module may serve several activations.
         """
         key = f"{name if threshold is None else threshold}.{THRESHOLD}"
-        if self.choice.L is None:
+        if self.options.relu:
             return self._add(Spiking, name, (source,), neuron=self.choice.neuron(1.0))
         if key not in self.tensors:
             raise FormatError(f"{self.where}: {shown(key)} is missing")
@@ -241,15 +241,6 @@ class Graph:
             raise
         self.layers.append(layer)
         return name
-
-
-def _compact(weight: Array, scale: Array | None) -> tuple[Array, Array | None]:
-    """The weight as int8, and its steps in the scale, if that is exact."""
-    parts = as_int8(weight)
-    if parts is None:
-        return weight, scale
-    whole, step = parts
-    return whole, step if scale is None else step * scale
 
 
 def square_side(n: int) -> int | None:

@@ -6,12 +6,12 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from numpy.typing import NDArray
 
 from refsim.exceptions import FormatError, UsageError
+from refsim.formats.untrusted.opening import read_text
 from refsim.formats.untrusted.text import clean
 from refsim.formats.untrusted.unpickler import shown
 
@@ -58,14 +58,11 @@ def read_key_map(path: str | os.PathLike[str]) -> KeyMap:
     """
     where = clean(os.fspath(path), None)
     try:
-        data = Path(path).read_bytes()
-        content = tomllib.loads(data[: _MOST_BYTES + 1].decode())
-    except OSError as error:
-        raise UsageError(f"{where}: cannot be read: {error.strerror or error}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        content = tomllib.loads(read_text(path, what="TOML file", most=_MOST_BYTES))
+    except FormatError as error:
+        raise UsageError(str(error)) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{where}: not a TOML file ({clean(str(error))})") from None
-    if len(data) > _MOST_BYTES:
-        raise UsageError(f"{where}: larger than {_MOST_BYTES} bytes")
     taken = {
         "rename": content.pop("rename", {}),
         "pools": _entry(content, "pools", "after", where),

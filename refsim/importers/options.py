@@ -65,6 +65,11 @@ class ImportOptions:
     activation: ActivationKind | None = None
     keys: KeyMap = field(default_factory=KeyMap)
 
+    @property
+    def relu(self) -> bool:
+        """Whether activations have no thresholds until they are calibrated."""
+        return self.choice.L is None and not self.choice.clipped
+
     def __post_init__(self) -> None:
         if self.pool is not None and self.pool not in POOLS:
             raise UsageError(f"pool must be one of {', '.join(POOLS)}, got {self.pool!r}")

@@ -47,7 +47,7 @@ def build_vgg(tensors: Mapping[str, Array], where: str, options: ImportOptions) 
     stages = [f"layer{number}" for number in range(1, len(modules))]
     if set(modules) != {*stages, "classifier"}:
         raise FormatError(f"{where}: expected layer1, layer2, ... and classifier, got {', '.join(modules)}")
-    relu = options.choice.L is None
+    relu = options.relu
     units = {stage: units_of(stage, modules[stage], "conv", where, relu=relu, first=(0,)) for stage in stages}
     for stage, convs in units.items():
         _check_gaps(stage, convs, where)

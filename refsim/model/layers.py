@@ -274,13 +274,14 @@ class Spiking(Layer):
 
 
 Pool = AvgPool2d | MaxPool2d
+"""What spikes may be read through."""
 
 Passive = Linear | Conv2d | Pool | Flatten | Add
-"""The layers without neurons: what they make of their inputs depends on nothing else."""
+"""The layers without neurons."""
 
 AnyLayer = Passive | Spiking
-"""Every kind there is. The union is closed: whoever treats layers by kind ends in `assert_never`, so that a new kind is
-missed by mypy, and not by a reader, in each place that must know it."""
+"""Every kind there is. The union is closed: whoever treats layers by kind ends in `assert_never`, so that mypy names
+each place that a new kind must be taught to."""
 
 LAYER_KINDS: dict[str, type[AnyLayer]] = {cls.kind: cls for cls in get_args(AnyLayer)}
 

@@ -11,7 +11,13 @@ weights, its bias, its current from the image and its neurons' parameters become
 round goes to the nearest integer, ties to the even one; what lies outside is saturated. s is the greatest of 0 .. 16
 for which no weight of the channel exceeds Q; theta is the least of the channel, so that where all its neurons share
 theta, it is 2^s units. The readout has no theta: its g is 2^-s, one for all classes. A negative threshold is at most -1
-unit. The image's current is computed in float64 and rounded once; it is added to the bias, and the sum saturated.
+unit.
+
+Where the image drives a layer, alone or beside spikes, its current is what the layers that nothing but the image
+reaches make of it in float64, biases included, added up branch by branch; the sum is divided by g and rounded once.
+`bias` above is the sum of the other biases, of the layers that spikes reach. So a first layer's current is
+round((W x + b) / g), and not round(W x / g) + round(b / g), which differs from it by one unit in many neurons. The two
+rounded numbers are added, and the sum saturated.
 
 From there on all is exact: no order, no batch and no machine can change a spike.
 """
@@ -59,8 +65,8 @@ def simulate(network: Network, x: Array, T: int, bits: int) -> QuantisedSimulati
     UsageError
         A leak, or spikes of one channel that differ in size between positions: no whole number stands for them.
     """
-    analog = _analog(network, x)
-    parts = {layer.name: _Part(network, layer, analog, len(x), bits) for layer in network.driven}
+    analog = analog_currents(network, x)
+    parts = {layer.name: Part(network, layer, analog, len(x), bits) for layer in network.driven}
     seen: dict[str, Array] = {}  # by max pool, the net counts of what it reads
     currents: dict[str, list[Array]] = {name: [] for name in parts}
     spikes: dict[str, list[Array]] = {layer.name: [] for layer in network.spiking}
@@ -95,8 +101,17 @@ def simulate(network: Network, x: Array, T: int, bits: int) -> QuantisedSimulati
     )
 
 
-class _Part:
-    """One population, or the readout, in whole numbers; arrays are (B, *shape) or broadcast over it."""
+class Part:
+    """One population, or the readout, in whole numbers; arrays are (B, *shape) or broadcast over it.
+
+    heads, weights
+        The layers whose outputs spikes make and that add up to the current, and what a count of 1 adds through each.
+    g : (C, 1, 1) or (N,), the unit
+    bias : as g, of the heads together; steady : (B, *shape), with the current of the image where there is one
+    driven
+        Whether the image is part of the current.
+    theta, theta_neg, v0 : (*shape), of neurons
+    """
 
     def __init__(
         self, network: Network, layer: Spiking | Linear, analog: dict[str, Array], n_images: int, bits: int
@@ -104,7 +119,7 @@ class _Part:
         shape = network.shapes[layer.name]
         neuron = layer.neuron if isinstance(layer, Spiking) else None
         Q = 2 ** (bits - 1) - 1
-        theta = _over(neuron.theta, shape) if neuron else np.ones(shape)
+        theta = over(neuron.theta, shape) if neuron else np.ones(shape)
         least = theta.reshape(shape[0], -1).min(axis=1)
         heads = _heads(network, layer)
         self.heads = [network.by_name[head] for head in heads if head not in analog]
@@ -118,17 +133,19 @@ class _Part:
         self.g = (least / 2.0**s).reshape(-1, *[1] * (len(shape) - 1))
         bias = sum((each.bias for each in self.heads if isinstance(each, Conv2d | Linear)), start=np.zeros(shape[0]))
         image = [analog[head] for head in heads if head in analog]
-        self.steady = np.zeros((n_images, *shape), dtype=np.int64) + _whole(bias.reshape(self.g.shape) / self.g)
-        if image:
+        self.bias, self.driven = _whole(bias.reshape(self.g.shape) / self.g), bool(image)
+        self.steady = np.zeros((n_images, *shape), dtype=np.int64) + self.bias
+        if self.driven:
             self.steady = np.clip(self.steady + _whole(sum(image[1:], start=image[0]) / self.g), -M, M)
         if neuron is not None:
             if neuron.leak != 1:
                 raise UsageError(f"layer '{layer.name}': a leak has no counterpart in whole numbers")
             self.gate, self.reset, self.theta = neuron.gate, neuron.reset, _whole(theta / self.g)
-            negative = np.minimum(_whole(_over(neuron.negative_threshold, shape) / self.g), -1)
+            negative = np.minimum(_whole(over(neuron.negative_threshold, shape) / self.g), -1)
             self.theta_neg = negative if neuron.dual else np.full(shape, np.iinfo(np.int64).min)
-            v0 = np.zeros_like(self.steady) + _whole(_over(neuron.v0, shape) / self.g)
-            self.state = State(v0, np.zeros_like(v0))
+            self.v0 = _whole(over(neuron.v0, shape) / self.g)
+            v = np.zeros_like(self.steady) + self.v0
+            self.state = State(v, np.zeros_like(v))
 
     def current(self, counts: dict[str, Array]) -> Array:
         """The current of this step: bias, image, and the counts of spikes times their weights."""
@@ -160,7 +177,7 @@ def _heads(network: Network, layer: Spiking | Linear) -> tuple[str, ...]:
     return found.inputs if isinstance(found, Add) else (drive,)
 
 
-def _analog(network: Network, x: Array) -> dict[str, Array]:
+def analog_currents(network: Network, x: Array) -> dict[str, Array]:
     """The image, and what the layers make of it that nothing but the image reaches, in float64."""
     out = {INPUT: as_float64(x)}
     for layer in network.layers:
@@ -192,7 +209,7 @@ def _psp(network: Network, name: str, head: AnyLayer) -> tuple[Array, int]:
     layer = network.by_name[name]
     match layer:
         case Spiking():
-            return _over(layer.neuron.theta, network.shapes[name]), 1
+            return over(layer.neuron.theta, network.shapes[name]), 1
         case Flatten():
             theta, k = _psp(network, layer.inputs[0], head)
             return theta.reshape(-1), k
@@ -217,7 +234,7 @@ def _per_channel(theta: Array, head: AnyLayer, source: str) -> Array:
     return by_channel[:, 0]
 
 
-def _over(value: Array, shape: Shape) -> Array:
+def over(value: Array, shape: Shape) -> Array:
     """A parameter, scalar, (C,) or (*shape), over (*shape)."""
     return np.broadcast_to(value.reshape(value.shape + (1,) * (len(shape) - value.ndim) * (value.ndim > 0)), shape)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from refsim.analysis.energy import EnergyModel, find_energy_model
-from refsim.engine.modes import Mode
+from refsim.engine.modes import KINDS, Mode, QuantisedMode
 from refsim.exceptions import InterruptedRunError, NetworkError, UsageError
 from refsim.formats.images.inputs import Data, Images, open_images
 from refsim.formats.weights.parts import WeightFile
@@ -22,7 +22,7 @@ from refsim.runs.run import DEFAULT_ENERGY, make_study
 from refsim.runs.settings import ANN, Effort, Progress, Settings, silent
 from refsim.runs.study import NOTHING_KEPT, run_in_memory
 
-DTYPES: tuple[Mode, ...] = ("exact", "float64", "float32")
+DTYPES = tuple(mode for mode, kind in KINDS.items() if not isinstance(kind, QuantisedMode))
 """Numbers in which methods are compared; 8 and 16 bits would round each method's weights in another way."""
 
 DEFAULT_T = (1, 2, 4, 8, 16, 32)

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from refsim.analysis.energy import EnergyModel, find_energy_model
+from refsim.engine.modes import KINDS, QuantisedMode
 from refsim.engine.plan import compile_network
 from refsim.exceptions import UsageError
 from refsim.formats.images.currents import strided
@@ -76,7 +77,7 @@ def merge(
         for name, network in networks.items()
         if name != ANN
     }
-    quantised = spec.dtype in ("int16", "int8")
+    quantised = isinstance(KINDS[spec.dtype], QuantisedMode)
     return Run(
         origin=origin,
         T=spec.T,

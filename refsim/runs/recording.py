@@ -14,8 +14,8 @@ In the names of groups "/" is written %2F (and "%" %25); the attributes have the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +27,9 @@ from numpy.typing import NDArray
 from refsim.engine.results import PopulationCounts, Result, predictions
 from refsim.engine.trace import PopulationTrace, SynapticOps, Trace
 from refsim.exceptions import FormatError
+from refsim.formats.atomic import claimed, replacing
+from refsim.formats.untrusted.opening import require_regular
+from refsim.runs.sink import Sink
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
@@ -38,6 +41,13 @@ class Recorder:
     """Writes traces batch by batch, in the order of the images; the file appears under its name when complete.
 
     `what` says which of "n", "v" and "spikes" to keep, as the traces hold them; logits and counts always are.
+
+    Raises
+    ------
+    UsageError
+        Another run is writing this file.
+    OSError
+        It cannot be written; also from `write` and at the end. Nothing is left behind.
 
     Used as a context manager: `with Recorder(...) as recorder: run_snn(..., on_batch=recorder.write)`.
     """
@@ -52,13 +62,22 @@ class Recorder:
         what: Collection[str],
         attributes: dict[str, str],
     ) -> None:
-        self._path, self._part = path, path.with_name(path.name + ".part")
         self._n, self._what, self._done = n_images, frozenset(what), 0
-        self._file = h5py.File(self._part, "w", libver=("v110", "v110"))
-        self._file.attrs.update({"format": FORMAT, "version": 1, "T": T, "x_max": 0.0, **attributes})
+        with ExitStack() as stack:
+            stack.enter_context(claimed(path))
+            self._sink = Sink(stack.enter_context(replacing(path)))
+            stack.callback(self._sink.check)
+            # Python objects as files have no locks of HDF5's; `claimed` is one.
+            self._file = h5py.File(self._sink, "w", libver=("v110", "v110"))
+            stack.callback(self._file.close)
+            self._begin(labels, {"T": T, **attributes})
+            self._stack = stack.pop_all()
+
+    def _begin(self, labels: Indices | None, attributes: dict[str, Any]) -> None:
+        self._file.attrs.update({"format": FORMAT, "version": 1, "x_max": 0.0, **attributes})
         for group in ("layers", "sops"):
             self._file.create_group(group, track_order=True)
-        self._file.create_dataset("indices", (n_images,), np.int64)
+        self._file.create_dataset("indices", (self._n,), np.int64)
         if labels is not None:
             self._file["labels"] = labels
 
@@ -68,11 +87,7 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._file.close()
-        if kind is None:
-            os.replace(self._part, self._path)
-        else:
-            self._part.unlink(missing_ok=True)
+        self._stack.__exit__(kind, error, where)
 
     def write(self, indices: Indices, trace: Trace, result: Result) -> None:
         """Append one batch; `on_batch` of `parallel.run_snn`."""
@@ -89,6 +104,7 @@ class Recorder:
                 self._put(f"{place}/{key}", getattr(ops, key), rows, axis=1)
             self._file[place].attrs.update({"source": source, "target": target})
         self._done += len(indices)
+        self._sink.check()
 
     def _write_population(self, key: str, layer: str, population: PopulationTrace, rows: slice) -> None:
         self._put(f"{key}/counts_pos", population.n_pos, rows, axis=1)
@@ -150,6 +166,7 @@ def read_result(path: Path) -> Result:
     FormatError
         Not a recording.
     """
+    require_regular(path, what="recording")
     try:
         with h5py.File(path, "r") as file:
             return _result(file, path)

@@ -19,7 +19,6 @@ from refsim.exceptions import UsageError
 from refsim.formats.images.inputs import Data, Images, open_images
 from refsim.formats.weights.parts import WeightFile
 from refsim.reports.origin import Origin
-from refsim.reports.quantised import rounded_layers
 from refsim.reports.run import AnnRun, Recorded, Run, SnnRun
 from refsim.runs.settings import ANN, Effort, Progress, RunKind, Settings, silent
 from refsim.runs.store.spec import Part
@@ -247,7 +246,7 @@ def report(
         model=model,
         ann=AnnRun.of(network, model, results.get(ANN)),
         snn=snn,
-        rounded=rounded_layers(study.runners[next(iter(snn))].plan) if settings.dtype in ("int16", "int8") else None,
+        rounded=study.rounded,
     )
 
 

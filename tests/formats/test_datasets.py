@@ -557,3 +557,28 @@ def test_an_image_that_claims_to_be_huge_is_not_decoded(tmp_path):
     Image.new("1", (5000, 5000)).save(tmp_path / "a" / "bomb.png")
     with pytest.raises(DataError, match=r"bomb\.png: an image of 5000 x 5000 pixels is too large"):
         open_data(tmp_path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_members_compressed_in_ways_that_nobody_writes_are_refused(tmp_path, method):
+    """Their decoders take as much memory as the data asks for, and raise errors of their own."""
+    np.savez(tmp_path / "a.npz", images=COLOR)
+    with zipfile.ZipFile(tmp_path / "a.npz") as good, zipfile.ZipFile(tmp_path / "b.npz", "w", method) as other:
+        other.writestr("images.npy", good.read("images.npy"))
+    with pytest.raises(DataError, match=f"member compressed by method {method}; deflate is read"):
+        open_data(tmp_path / "b.npz")
+
+
+def test_a_list_of_members_that_claims_gigabytes_is_not_read(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    np.savez(path, images=COLOR)
+    data = bytearray(path.read_bytes())
+    end = data.rindex(b"PK\x05\x06")
+    # Where the list begins is reckoned from its length; so the file has to be as long.
+    with path.open("wb") as file:
+        file.write(data[:end])
+        file.seek(1 << 30)
+        data[end + 12 : end + 20] = (512 << 20).to_bytes(4, "little") + ((1 << 30) - (512 << 20)).to_bytes(4, "little")
+        file.write(data[end:])
+    with pytest.raises(DataError, match="the list of members has 536870912 bytes, at most 4194304 are read"):
+        open_data(path)

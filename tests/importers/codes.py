@@ -293,6 +293,9 @@ ROWS: dict[tuple[str, str], Row] = {
     ("putshua/ANN_SNN_QCFS", "ResNet-18, -20, -34"): Row(lambda: official_resnet(Act, "act"), relu=False),
     ("putshua/SNN_conversion_QCFS", "VGG"): Row(lambda: qcfs_vgg(lambda: Act("up")), options=AVG, relu=False),
     ("putshua/SNN_conversion_QCFS", "ResNet"): Row(lambda: official_resnet(lambda: Act("up"), "relu"), relu=False),
+    ("putshua/SNN_conversion_QCFS", "VGG with TCL"): Row(
+        lambda: qcfs_vgg(lambda: Act("up", clip=True)), options=AVG | {"activation": "clip"}, relu=False
+    ),
     ("hzc1208/ANN2SNN_SRP", "VGG, without bias"): Row(
         lambda: qcfs_vgg(lambda: Act("up"), bias=False), options=AVG, relu=False
     ),

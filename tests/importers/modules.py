@@ -123,8 +123,8 @@ class Act(Module):
 
     L = 4
 
-    def __init__(self, name: str | None = "thresh", channels: int | None = None) -> None:
-        self.name, self.channels = name, channels
+    def __init__(self, name: str | None = "thresh", channels: int | None = None, clip: bool = False) -> None:
+        self.name, self.channels, self.clip = name, channels, clip
         self.spiking = False
         self.theta: float | None = None
         self.places: list[dict[str, Any]] = []
@@ -140,6 +140,8 @@ class Act(Module):
         if not self.spiking:
             if self.name is None:
                 return np.maximum(z, 0)
+            if self.clip:
+                return np.clip(z, 0, lambda_)
             return np.floor(np.clip(z / lambda_, 0, 1) * self.L + 0.5) / self.L * lambda_
         if self.at == len(self.places):
             self.places.append({"v": np.zeros_like(z) + lambda_ / 2, "counts": []})

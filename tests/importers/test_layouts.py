@@ -25,7 +25,7 @@ T = 6
 
 
 def convert(state, *, side=32, relu=True, channels=3, keys=None, arch="auto", **options):
-    choice = NeuronChoice(L=None if relu else Act.L)
+    choice = NeuronChoice(L=None if relu else 0 if options.get("activation") == "clip" else Act.L)
     options = ImportOptions(choice=choice, shape=(channels, side, side), keys=KeyMap(**(keys or {})), **options)
     return to_network(Checkpoint(path=Path("x.pth"), tensors=state, sha256="0" * 64), options, arch=arch)
 
@@ -173,7 +173,9 @@ def test_an_image_of_another_size_than_the_head_expects_is_refused():
 
 def test_which_activation_was_assumed_is_said_and_can_be_said():
     state = state_of(ROWS["putshua/ANN_SNN_QCFS", "VGG"].make())
-    assert convert(state, relu=False, pool="avg").metadata["assumed"].startswith("QCFS activations (TCL, SlipReLU")
+    assert (
+        convert(state, relu=False, pool="avg").metadata["assumed"].startswith("QCFS activations (TCL and clipped ReLU")
+    )
     assert "assumed" not in convert(state, relu=False, pool="avg", activation="qcfs").metadata
     with pytest.raises(UsageError, match="say --activation relu"):
         convert(state, pool="avg")
@@ -182,6 +184,12 @@ def test_which_activation_was_assumed_is_said_and_can_be_said():
     assert relu.metadata["method"] == "relu"
     with pytest.raises(UsageError, match="with ReLU the thresholds come from activations: --calibrate DATA"):
         convert(state, relu=False, pool="avg", activation="relu")
+    clip = convert(state, relu=False, pool="avg", activation="clip")
+    assert {layer.neuron.activation.kind for layer in clip.spiking} == {"clipped"}
+    assert clip.metadata["method"] == "tcl"
+    steps = ImportOptions(choice=NeuronChoice(L=4), shape=(3, 32, 32), pool="avg", activation="clip")
+    with pytest.raises(UsageError, match="a clipped ReLU has no quantization steps; leave out L"):
+        to_network(Checkpoint(path=Path("x.pth"), tensors=state, sha256="0" * 64), steps)
     with pytest.raises(UsageError, match="activation must be one of qcfs, clip, relu, got 'tcl'"):
         convert(state, pool="avg", activation="tcl")
 
@@ -262,7 +270,7 @@ def test_a_map_that_says_nothing_sensible_is_refused(tmp_path, text, message):
     (tmp_path / "map.toml").write_text(text)
     with pytest.raises(UsageError, match=message):
         read_key_map(tmp_path / "map.toml")
-    with pytest.raises(UsageError, match=r"none\.toml: cannot be read: No such file"):
+    with pytest.raises(UsageError, match=r"none\.toml: cannot be opened: No such file"):
         read_key_map(tmp_path / "none.toml")
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from refsim.engine.exact import Exact
 from refsim.engine.kernels.lanes import TILE
 from refsim.engine.plan import compile_network
 from refsim.engine.simulator import simulate
@@ -113,8 +114,8 @@ def test_a_decision_that_integers_get_wrong_is_put_right_and_so_is_the_potential
         Linear(name="out", inputs=("s2",), weight=[[1.0]], bias=[0.0]),
     )
     network = Network(name="turned", input=InputSpec(shape=(1, 1, 1)), layers=layers)
-    integers = compile_network(network, "exact").populations[1].integers
-    assert integers is not None
+    integers = compile_network(network, "exact").populations[1].numbers
+    assert isinstance(integers, Exact)
     n = round(theta / current)
     units = int(integers.bias[0, 0]) + int(integers.synapses[0].weight[0, 0, 0])
     assert (n * units >= 2**integers.bits) == integers_fire
@@ -213,7 +214,7 @@ def with_neuron(name: str, **change: object) -> Network:
     ],
 )
 def test_a_population_falls_back_to_float64_and_says_why(network, population, reason):
-    found = next(each for each in compile_network(network, "exact").populations if each.name == population)
+    found = next(each for each in compile_network(network, "exact").targets if each.name == population)
     assert found.mode == "float64"
     assert reason in found.reason
     compare(network, np.random.default_rng(1).normal(size=(1, 3, 8, 8)), 4)
@@ -258,7 +259,7 @@ def test_a_weight_beyond_32_bits_is_made_up_for_by_the_bias():
         ),
     )
     plan = compile_network(network, "exact")
-    integers = plan.populations[1].integers
-    assert integers is not None
+    integers = plan.populations[1].numbers
+    assert isinstance(integers, Exact)
     assert 3.2 / 0.9 * 2**integers.bits > 2**31
     compare(network, np.array([0.3, 0.7, 1.0]).reshape(3, 1, 1, 1), 12)

@@ -187,7 +187,7 @@ def test_weights_that_do_not_fit_are_saturated_and_counted(mode):
             Linear(name="out", inputs=("s2",), weight=np.ones((2, 1)), bias=np.zeros(2)),
         ),
     )
-    quantised = compile_network(network, mode).populations[1].quantised
+    quantised = compile_network(network, mode).populations[1].numbers.currents
     assert quantised.bits.tolist() == [0]
     assert quantised.roundings[0].saturated == 0.5
     assert quantised.roundings[0].lost == 0.5

@@ -22,7 +22,8 @@ from refsim.formats.images.labels import as_labels
 from refsim.formats.images.npz import Npz, open_npy
 from refsim.formats.images.preparation import Preparation, ScaledSource, check_currents
 from refsim.formats.images.sources import ArraySource, ImageSource, PaddedSource, PlanarSource
-from refsim.formats.images.stored import Rows, whole
+from refsim.formats.images.stored import DATA_SET, Rows, whole
+from refsim.formats.untrusted.opening import ANY_SIZE, open_file
 from refsim.formats.untrusted.text import clean
 from refsim.model import InputSpec, Network
 
@@ -148,8 +149,6 @@ def open_data(
     ------
     DataError, FormatError
         One line naming the file: unknown or damaged, no images, labels that do not fit.
-    OSError
-        The file cannot be opened.
     """
     path = Path(path)
     where = clean(str(path), None)
@@ -266,8 +265,7 @@ def _open_file(path: Path, split: str) -> ImageData:
     where = clean(str(path), None)
     if not path.is_file():
         raise DataError(f"{where}: no such file or folder" if not path.exists() else f"{where}: not a regular file")
-    with path.open("rb") as file:
-        head = file.read(8)
+    head = _first_bytes(path, 8)
     if not head:
         raise DataError(f"{where}: the file is empty")
     if head[:4] == b"PK\x03\x04":
@@ -290,14 +288,18 @@ def _open_file(path: Path, split: str) -> ImageData:
     raise DataError(f"{where}: not a data set refsim reads ({FORMATS})")
 
 
+def _first_bytes(path: Path, n: int) -> bytes:
+    with open_file(path, what=DATA_SET, most=ANY_SIZE, error=DataError) as file:
+        return file.read(n)
+
+
 def _data(path: Path, images: ImageSource, labels: Labels | None) -> ImageData:
     return ImageData(name=clean(path.name), images=images, labels=labels)
 
 
 def _cifar(path: Path, batches: list[Path]) -> ImageData:
     def read(batch: Path) -> tuple[Rows, Labels]:
-        with batch.open("rb") as file:
-            pickled = file.read(1) in (b"\x80", b"(", b"}") and cifar.label_bytes(batch) is None
+        pickled = _first_bytes(batch, 1) in (b"\x80", b"(", b"}") and cifar.label_bytes(batch) is None
         return cifar.read_pickled(batch) if pickled else cifar.read_binary(batch)
 
     planes, labels = zip(*map(read, batches), strict=True)

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from refsim.exceptions import DataError
 from refsim.formats.images.sources import Shape
+from refsim.formats.untrusted.opening import open_file
 from refsim.formats.untrusted.text import clean
 
 Array = NDArray[Any]
@@ -24,6 +26,9 @@ FORMATS = ("PNG", "JPEG", "BMP", "PPM", "WEBP", "TIFF")
 """The decoders of Pillow that are tried, by content; its others include EPS, which starts Ghostscript."""
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".pbm", ".webp", ".tif", ".tiff")
+
+MAX_IMAGE_BYTES = 1 << 28
+"""Of one file: more than the largest image that is decoded takes without compression."""
 
 _WARNINGS = threading.Lock()
 """What is done with warnings is a property of the process."""
@@ -66,7 +71,7 @@ class FileSource:
     def stored(self, indices: Indices, /) -> Iterator[bytes]:
         """The SHA-256 of each file, undecoded."""
         for index in indices:
-            with self._paths[index].open("rb") as file:
+            with open_image(self._paths[index]) as file:
                 yield hashlib.file_digest(file, "sha256").digest()
 
     def _probe(self, path: Path, channels: int | None) -> Shape:
@@ -126,17 +131,22 @@ def resized(width: int, height: int, shorter: int) -> tuple[int, int]:
     return max(1, int(shorter * width / height)), shorter
 
 
+def open_image(path: Path) -> BufferedReader:
+    """One file of an image folder, open to read."""
+    return open_file(path, what="image", most=MAX_IMAGE_BYTES, error=DataError)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:
         from PIL import Image
     except ImportError as error:
         raise DataError(f"{_name(path)}: reading image files needs Pillow: pip install 'refsim[images]'") from error
-    with _WARNINGS, warnings.catch_warnings():
+    with open_image(path) as file, _WARNINGS, warnings.catch_warnings():
         # Pillow warns of metadata, which nobody reads, and of sizes, which are checked here.
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(path, formats=FORMATS)
+            image = Image.open(file, formats=FORMATS)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             known = ", ".join(FORMATS)
             raise DataError(

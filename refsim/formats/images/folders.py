@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from refsim.exceptions import DataError
+from refsim.exceptions import DataError, FormatError
 from refsim.formats.images.files import IMAGE_SUFFIXES
+from refsim.formats.untrusted.opening import read_text
 from refsim.formats.untrusted.text import clean
 
 _SPLITS = {"test": ("test", "val", "validation"), "train": ("train", "training")}
@@ -78,7 +79,7 @@ def in_order(names: Sequence[str]) -> list[str]:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not file.is_dir())
 
 
 def _class_folders(root: Path) -> dict[str, list[Path]]:
@@ -137,12 +138,10 @@ def _listed(root: Path, labels: Path, classes: Sequence[str]) -> LabelledFiles:
 
 def _rows(path: Path, where: str) -> dict[str, str]:
     """By image, its label: the first two cells of each line, which commas, tabs or spaces divide."""
-    if path.stat().st_size > _MOST_BYTES:
-        raise DataError(f"{where}: larger than {_MOST_BYTES} bytes")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(f"{where}: not a text file") from None
+        lines = read_text(path, what="file of labels", most=_MOST_BYTES).splitlines()
+    except FormatError as error:
+        raise DataError(str(error)) from None
     rows: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         cells = next(csv.reader(io.StringIO(line)), []) if path.suffix == ".csv" else line.split()

@@ -30,6 +30,9 @@ FORMAT = "refsim-network"
 LATEST = "1.1"
 """The newest version that is read and written."""
 
+RELU, CLIPPED = -1, -2
+"""What attribute L says of activations without steps."""
+
 Tree = dict[str, Node]
 
 
@@ -98,11 +101,11 @@ def version_of(network: Network) -> str:
 
 
 def _since(layer: AnyLayer) -> str:
-    """The format version that brought this kind of layer."""
+    """The format version that brought this kind of layer, or of activation."""
     match layer:
         case MaxPool2d():
             return "1.1"
-        case Spiking(neuron=Neuron(activation=Activation(lambda_=tuple()))):
+        case Spiking(neuron=Neuron(activation=Activation(kind="clipped") | Activation(lambda_=tuple()))):
             return "1.1"
         case Linear() | Conv2d() | AvgPool2d() | Flatten() | Add() | Spiking():
             return "1.0"
@@ -151,7 +154,8 @@ def _encode_neuron(attrs: dict[str, Value], arrays: dict[str, Any], neuron: Neur
         arrays["theta_neg"] = neuron.theta_neg
     source = neuron.activation
     if source is not None:
-        attrs |= {"L": -1 if source.L is None else int(source.L)}
+        L = int(source.L) if source.L is not None else CLIPPED if source.clipped else RELU
+        attrs |= {"L": L}
         if isinstance(source.lambda_, tuple):
             arrays["lambda_"] = source.bound
         else:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.exceptions import CheckFailedError, FormatError, RefsimError, UsageError
+from refsim.formats.atomic import sync_folder
+from refsim.formats.untrusted.opening import require_regular
 from refsim.formats.untrusted.text import clean
 from refsim.runs.store.rows import Batch, Columns, Sum, combine, pack, unpack
 from refsim.runs.store.spec import Spec
@@ -45,6 +47,10 @@ class Database:
 
     def __init__(self, directory: Path, *, writable: bool) -> None:
         self._directory = directory
+        for name in (NAME, *(f"{NAME}-{ending}" for ending in ("journal", "wal", "shm"))):
+            # SQLite opens what is there, also a pipe, for which it waits, and a link to a device that never ends.
+            if os.path.lexists(directory / name):
+                require_regular(directory / name, what="database")
         with self._explained():
             self._connection = self._connect(directory / NAME) if writable else self._connect_to_read(directory / NAME)
 
@@ -121,11 +127,7 @@ class Database:
 
     def _sync_directory(self) -> None:
         for path in (self._directory, self._directory.absolute().parent):
-            fd = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_folder(path)
 
     def meta(self) -> dict[str, str]:
         """What the run is.

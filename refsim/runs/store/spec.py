@@ -84,7 +84,7 @@ class Spec(Settings):
         try:
             spec = cls(**json.loads(text))
             spec._check()
-        except (TypeError, ValueError, RecursionError, UsageError):
+        except (TypeError, ValueError, OverflowError, RecursionError, UsageError):
             raise FormatError("its spec is damaged, or of another version of refsim") from None
         return spec
 
