@@ -46,24 +46,36 @@ class Target:
 
     output
         -o, as it was named; `directory`: it is a run directory.
-    record
-        What a recording keeps besides counts.
+    record, select
+        What a recording keeps besides counts, and of which layers, neurons and steps; all, if none are named.
     """
 
     output: str | None
     directory: bool
     record: frozenset[str]
+    select: tuple[str, ...]
     resume: bool
     shard: str | None
     scheduler: str | None
 
 
-def _record(context: click.Context, option: click.Parameter, value: str | None) -> frozenset[str]:
-    chosen = frozenset(value.split(",")) if value else frozenset()
-    unknown = sorted(chosen - set(RECORDED))
-    if unknown:
-        raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(RECORDED)}")
-    return chosen
+def _record(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> tuple[frozenset[str], tuple[str, ...]]:
+    """What is recorded, and of which layers: a list of words, or a selection, each time the option is given."""
+    what: set[str] = set()
+    select: list[str] = []
+    for value in values:
+        words = value.split(",")
+        unknown = sorted(set(words) - set(RECORDED))
+        if not unknown:
+            what |= set(words)
+        elif set(words) & set(RECORDED):
+            raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(RECORDED)}")
+        else:
+            select.append(value)
+    # Potentials of a few neurons are what a selection is for.
+    return frozenset(what or (RECORDED if select else ())), tuple(select)
 
 
 @click.command(context_settings=HELP)
@@ -88,7 +100,13 @@ def _record(context: click.Context, option: click.Parameter, value: str | None) 
 @click.option("--resume", is_flag=True, help="Go on with the run in -o NAME.run, if there is one.")
 @click.option("--shard", metavar="I/N", help="Only part I of N of the images; `refsim merge` adds the parts up.")
 @click.option("--scheduler", metavar="URL|local", help="Run on a dask.distributed cluster, e.g. tcp://host:8786.")
-@click.option("--record", callback=_record, metavar="WHAT,...", help="For -o FILE.h5: counts, n, v, spikes.")
+@click.option(
+    "--record",
+    multiple=True,
+    callback=_record,
+    metavar="WHAT,...|LAYER[:N,N][@T,T]",
+    help="For -o FILE.h5: counts, n, v, spikes; of all layers, or of those named by --record again.",
+)
 @click.option(
     "--min-accuracy",
     type=Finite(0, 100),
@@ -123,7 +141,7 @@ def run(
     resume: bool,
     shard: str | None,
     scheduler: str | None,
-    record: frozenset[str],
+    record: tuple[frozenset[str], tuple[str, ...]],
     min_accuracy: float | None,
     as_json: bool,
     color: bool | None,
@@ -143,8 +161,11 @@ def run(
         ann=ann,
     )
     directory = is_directory(output, resume=resume, shard=shard)
-    check_output(output, directory=directory, record=record, n_runs=len(settings.kinds))
-    target = Target(output=output, directory=directory, record=record, resume=resume, shard=shard, scheduler=scheduler)
+    check_output(output, directory=directory, record=record[0], n_runs=len(settings.kinds))
+    target = Target(
+        output=output, directory=directory, record=record[0], select=record[1], resume=resume, shard=shard,
+        scheduler=scheduler,
+    )  # fmt: skip
     effort = Effort(batch=batch, threads=threads)
     preparation = Preparation(pad=pad, scale=scale, currents=currents, resize=resize, crop=crop)
     # Before Numba is imported and compiles: both run callbacks that would swallow an interrupt.
@@ -215,6 +236,7 @@ def _run(
         scheduler=target.scheduler,
         recording=recording,
         record=target.record - {"counts"},
+        select=target.select,
     )
     if not quiet:
         note(f"{time.perf_counter() - started:.1f} s on {effort.n_threads} threads")

@@ -355,7 +355,9 @@ class Builder:
 
     def _with_constant(self, operation: Operation, out: str, x: str, c: str) -> None:
         value = self.constant(c)
-        if operation == "min":
+        if operation in ("min", "max") and value.size > 1:
+            self.foreign(out, (x,), "a bound for each channel or position; one for a layer is read", self.shape(x))
+        elif operation == "min":
             self.clip(out, x, -inf, single(value))
         elif operation == "max":
             self.clip(out, x, single(value), inf)

@@ -143,10 +143,10 @@ def _module(node: Any) -> str:
 
 def _notes(model: Any) -> Sequence[str]:
     """What was lost before the file was written."""
-    names = [tensor.name for tensor in model.graph.initializer]
-    kept = any(node.op_type == "BatchNormalization" for node in model.graph.node)
-    folded = any(name.startswith("onnx::Conv_") or name.endswith(".weight_bias") for name in names)
-    if not folded or kept:
+    # The legacy exporter renames what it folds; the other leaves the scope of the normalisation on the convolution.
+    folded = any(tensor.name.startswith("onnx::Conv_") for tensor in model.graph.initializer)
+    scopes = (entry.value for node in model.graph.node if node.op_type == "Conv" for entry in node.metadata_props)
+    if not folded and not any("batch_norm" in scope for scope in scopes):
         return ()
     return (
         "the exporter has folded batch normalisation into the weights, in float32; a .pt2 (torch.export.save) or the "

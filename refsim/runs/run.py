@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from refsim.analysis.energy import EnergyModel, find_energy_model
 from refsim.engine.modes import Mode
 from refsim.engine.results import Result
+from refsim.engine.simulator import simulate
 from refsim.engine.trace import Trace
 from refsim.exceptions import UsageError
 from refsim.formats.images.inputs import Data, Images, open_images
@@ -25,7 +26,7 @@ from refsim.runs.store.spec import Part
 from refsim.runs.study import Indices, Results, Study, run_in_memory, run_kept
 
 if TYPE_CHECKING:
-    from refsim.runs.recording import Recorder
+    from refsim.runs.recorder import Recorder
 
 Array = NDArray[Any]
 
@@ -57,6 +58,7 @@ def run(
     energy: str | EnergyModel = DEFAULT_ENERGY,
     record: Collection[str] = (),
     recording: str | os.PathLike[str] | None = None,
+    select: Collection[str] = (),
     keep: str | os.PathLike[str] | None = None,
     resume: bool = False,
     shard: str | None = None,
@@ -83,6 +85,9 @@ def run(
         Any of "spikes", "n", "v", "current": kept for every neuron and image, see `Run.recorded`.
     recording
         An HDF5 file for what is recorded, and for counts and logits of every image (`refsim.read_result`).
+    select
+        Only of these layers, neurons and steps is kept in the recording what `record` says: "layer3.2",
+        "layer3.2:0,5,7-9", "layer3.2@1,4", "layer3.2:0,5@1,4", neurons by their flat index, steps from 1.
     keep
         A run directory that keeps every batch as it comes; with `resume` a run that stopped goes on.
     shard
@@ -134,6 +139,8 @@ def run(
     unknown = sorted(set(record) - set(RECORDED)) if not isinstance(record, str) else [record]
     if unknown:
         raise UsageError(f"record takes a tuple of {', '.join(RECORDED)}, got {unknown[0]!r}")
+    if select and (recording is None or not record or isinstance(select, str)):
+        raise UsageError('select is a list of what goes into a recording: give recording="FILE.h5" and record, too')
     study = make_study(file, images, settings, Effort(batch=batch, threads=threads), progress)
     return perform(
         study,
@@ -144,7 +151,8 @@ def run(
         scheduler=scheduler,
         recording=None if recording is None else Path(recording),
         record=record,
-        in_memory=True,
+        select=select,
+        in_memory=not select,
     )
 
 
@@ -158,6 +166,7 @@ def perform(
     scheduler: str | None = None,
     recording: Path | None = None,
     record: Collection[str] = (),
+    select: Collection[str] = (),
     in_memory: bool = False,
 ) -> Run:
     """Run a study in one of its ways, and report it; the arguments are those of `run`.
@@ -174,7 +183,7 @@ def perform(
         if resume or part is not None:
             raise UsageError("a run is resumed, or cut into parts, in a run directory: name one")
         collector = _Collector(record if in_memory else ())
-        recorder = None if recording is None else _recorder(study, recording, record)
+        recorder = None if recording is None else _recorder(study, recording, record, select)
         results = run_in_memory(study, record, collector.add, recorder)
         return report(study, results, model, collector)
     if record or recording is not None:
@@ -182,16 +191,24 @@ def perform(
     return report(study, run_kept(study, keep, part=part, resume=resume, scheduler=scheduler), model, part=part)
 
 
-def _recorder(study: Study, path: Path, record: Collection[str]) -> Recorder:
-    from refsim.runs.recording import Recorder  # h5py takes a tenth of a second to import
+def _recorder(study: Study, path: Path, record: Collection[str], select: Collection[str]) -> Recorder:
+    from refsim.runs.recorder import Recorder  # h5py takes a tenth of a second to import
+    from refsim.runs.selection import parse_selections
 
-    snn = [each for name, each in study.networks.items() if name != ANN]
+    snn = [name for name in study.networks if name != ANN]
     if len(snn) > 1:
         raise UsageError("a recording holds one run; choose neurons if or dual")
-    images, network = study.images, snn[0]
+    images, network, T = study.images, study.networks[snn[0]], study.settings.T
+    selections = parse_selections(network, T, select)
+    runner = study.runners.compile(snn[0])
+
+    def potentials(indices: Indices, t: int) -> Trace:
+        return simulate(runner.plan, images.data.currents(indices), t, ("v",))
+
     return Recorder(
         path,
-        T=study.settings.T,
+        plan=runner.plan,
+        T=T,
         n_images=len(images),
         labels=images.labels,
         what=record,
@@ -199,7 +216,11 @@ def _recorder(study: Study, path: Path, record: Collection[str]) -> Recorder:
             "name": network.name,
             "neuron": "dual" if network.dual else "if",
             "weights_sha256": study.file.sha256,
+            "source": images.description,
+            "data_sha256": images.sha256,
         },
+        select=selections,
+        potentials=potentials,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ from refsim.runs.store.rows import Batch
 from refsim.runs.store.spec import Part, Spec
 
 if TYPE_CHECKING:
-    from refsim.runs.recording import Recorder
+    from refsim.runs.recorder import Recorder
 
 Indices = NDArray[np.int64]
 Results = dict[str, Result]
@@ -88,13 +89,18 @@ class Runners:
 
     def __init__(self, networks: Mapping[str, Network], settings: Settings) -> None:
         self._networks, self._settings = networks, settings
+        self._alive: WeakValueDictionary[str, Runner] = WeakValueDictionary()
         self.rounded: tuple[RoundedLayer, ...] | None = None
 
     def compile(self, name: str) -> Runner:
-        """The network of this name, ready to run."""
+        """The network of this name, ready to run; the one that somebody still holds, if there is one."""
+        runner = self._alive.get(name)
+        if runner is not None:
+            return runner
         runner = Runner.compile(name, self._networks[name], self._settings)
         if name != ANN and self.rounded is None:
             self.rounded = rounded_layers(runner.plan)
+        self._alive[name] = runner
         return runner
 
 
@@ -134,7 +140,8 @@ def run_in_memory(
 
 
 def _run_one(study: Study, name: str, record: Collection[str], on_trace: OnTrace) -> Result:
-    images, effort, plan = study.images, study.effort, study.runners.compile(name).plan
+    images, effort, runner = study.images, study.effort, study.runners.compile(name)
+    plan = runner.plan
     with study.progress(study.label(name), len(images)) as done:
         if name == ANN:
 

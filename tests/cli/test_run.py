@@ -248,3 +248,15 @@ def test_a_margin_of_exactly_0_is_shown(refsim: Call, tmp_path: Path) -> None:
     for kind in ("if", "dual"):
         done = refsim("run", "-w", tmp_path / "tie.h5", "-T", 4, "--neuron", kind, "-q")
         assert "least decision margin 0 theta ('tie'); not certified" in done.out
+
+
+def test_record_selects_layers_neurons_and_steps(refsim: Call, weights: Path, tmp_path: Path) -> None:
+    words = ["run", "-w", weights, "-q", "-T", "3", "--neuron", "if", "-o", tmp_path / "r.h5"]
+    assert refsim(*words, "--record", "v", "--record", "if1:0,5", "--record", "if2@1").code == 0
+    with h5py.File(tmp_path / "r.h5") as file:
+        assert file["layers/if1/v"].shape == (20, 2)
+        assert file["layers/if2/v_steps"].shape == (1, 20, 8, 6, 6)
+        assert "spikes" not in file["layers/if1"]
+    assert refsim(*words, "--record", "if1:0,5").code == 0
+    with h5py.File(tmp_path / "r.h5") as file:
+        assert set(file["layers/if1"]) > {"v", "n", "spikes"}

@@ -53,7 +53,7 @@ def test_defaults_are_those_of_the_command_line() -> None:
             if theirs is None or name == "neuron":
                 continue
             if name == "record":
-                ours = frozenset(ours)
+                ours = (frozenset(ours), ())
             if name == "T" and not isinstance(ours, tuple):
                 theirs = theirs[-1]
             assert ours == theirs, (command.name, name)

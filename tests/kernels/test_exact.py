@@ -263,3 +263,41 @@ def test_a_weight_beyond_32_bits_is_made_up_for_by_the_bias():
     assert isinstance(integers, Exact)
     assert 3.2 / 0.9 * 2**integers.bits > 2**31
     compare(network, np.array([0.3, 0.7, 1.0]).reshape(3, 1, 1, 1), 12)
+
+
+def pooled(theta: float, next_theta: float, count: int) -> tuple[Network, np.ndarray]:
+    """A neuron behind a 3 x 3 window in which `count` neurons of threshold theta fire once."""
+    network = Network(
+        name="pooled",
+        input=InputSpec(shape=(1, 3, 3)),
+        layers=(
+            Spiking(name="s1", inputs=("input",), neuron=Neuron(theta=theta, v0=0.0)),
+            AvgPool2d(name="pool", inputs=("s1",), kernel=(3, 3), stride=(3, 3)),
+            Flatten(name="flat", inputs=("pool",)),
+            Linear(name="fc", inputs=("flat",), weight=[[1.0]], bias=[0.0]),
+            Spiking(name="s2", inputs=("fc",), neuron=Neuron(theta=next_theta, v0=0.0)),
+            Linear(name="out", inputs=("s2",), weight=[[1.0]], bias=[0.0]),
+        ),
+    )
+    x = np.zeros((1, 1, 3, 3))
+    x.reshape(-1)[:count] = 1.5 * theta
+    return network, x
+
+
+@pytest.mark.parametrize("dtype", ["float64", "exact"])
+def test_a_window_s_value_is_rounded_as_the_specification_rounds_it(dtype):
+    """count * theta / k and count * (theta / k) differ in their last bits, and here that is a spike more or less."""
+    more = less = 0
+    for count in range(1, 10):
+        for theta in (0.1, 0.3, 0.7, 1.1, 1.3, 2.9):
+            specified, other = count * theta / 9, count * (theta / 9)
+            # A threshold at the larger of the two is met by that one alone.
+            network, x = pooled(theta, max(specified, other), count)
+            trace = simulate(compile_network(network, dtype), x, 1, record=("spikes",))
+            fired = int(trace.populations["s2"].spikes.sum())
+            assert fired == int(specified >= other), (count, theta)
+            if dtype == "exact":
+                assert trace.populations["s2"].recomputed.sum() == 1
+            more, less = more + (specified > other), less + (specified < other)
+    assert more > 3
+    assert less > 3

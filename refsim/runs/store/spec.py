@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from types import NoneType
 
@@ -84,6 +85,9 @@ class Spec(Settings):
         try:
             spec = cls(**json.loads(text))
             spec._check()
+            # Keys twice, or numbers written in another way, are not of our making.
+            if spec.to_json() != text:
+                raise ValueError("not as to_json writes it")
         except (TypeError, ValueError, OverflowError, RecursionError, UsageError):
             raise FormatError("its spec is damaged, or of another version of refsim") from None
         return spec
@@ -95,13 +99,17 @@ class Spec(Settings):
             if type(value) not in kinds or (isinstance(value, str) and not is_clean(value)):
                 raise TypeError(key)
         self.preparation  # noqa: B018  # checks itself
+        digests = [self.weights, *([self.data] if self.data else [])]
+        if not all(re.fullmatch("[0-9a-f]{64}", each) for each in digests):
+            raise ValueError("digests")
         if not 1 <= self.images <= MAX_IMAGES or (self.limit is not None and self.limit < 1):
             raise ValueError("numbers")
 
     def first_difference(self, other: Spec) -> tuple[str, object, object] | None:
         """The first field in which two specs differ, with both values."""
         mine, theirs = asdict(self), asdict(other)
-        return next(((key, mine[key], theirs[key]) for key in mine if mine[key] != theirs[key]), None)
+        # As text: 0.0 and -0.0 are equal, and not the same potential.
+        return next(((key, mine[key], theirs[key]) for key in mine if repr(mine[key]) != repr(theirs[key])), None)
 
 
 @dataclass(frozen=True, kw_only=True)
