@@ -45,7 +45,7 @@ ALLOWED = {
     "formats/untrusted/image_layout.py: h5f.open": "through a file that is open, in a child without rights",
     "formats/untrusted/image_layout.py: h5o.open": "inside an HDF5 file that is open, in a child without rights",
     "formats/images/npz.py: archive.open": "a member of an archive that is open",
-    "formats/images/sources.py: Image.open": "of a file that is open",
+    "formats/images/files.py: Image.open": "of a file that is open",
     "formats/weights/writer.py: h5py.File": "a buffer in memory",
     "formats/atomic.py: os.open": "to write, and a lock; and a folder, to sync it",
     "formats/atomic.py: open": "to write",

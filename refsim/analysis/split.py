@@ -187,18 +187,20 @@ def against(
 
 def _activate(z: Array, activation: Activation) -> Array:
     """What the ANN makes of z; on floats the operations of `reference.activations.qcfs` in their order."""
-    if activation.L is None:
-        bound = Fraction(activation.lambda_) if z.dtype == object else activation.lambda_
-        return clipped_relu(z, bound) if activation.clipped else relu(z)
+    lambda_ = over_neurons(activation.bound, z.shape[1:])
     if z.dtype == object:
         # lambda and shift are float64, and a float would turn every Fraction it meets into a float.
-        return qcfs(z, Fraction(activation.lambda_), activation.L, Fraction(activation.shift))
-    level = np.clip(z / activation.lambda_, 0, 1)
+        lambda_ = np.vectorize(Fraction, otypes=[object])(lambda_)
+    if activation.L is None:
+        return clipped_relu(z, lambda_) if activation.clipped else relu(z)
+    if z.dtype == object:
+        return qcfs(z, lambda_, activation.L, Fraction(activation.shift))
+    level = np.clip(z / lambda_, 0, 1)
     level *= activation.L
     level += activation.shift
     np.floor(level, out=level)
     level /= activation.L
-    level *= activation.lambda_
+    level *= lambda_
     return level
 
 

@@ -28,6 +28,7 @@ from refsim.cli.printing import note, show, show_document
 from refsim.cli.progress import bars, note_compilation
 from refsim.cli.tables import use_color
 from refsim.exceptions import UsageError
+from refsim.formats.images.preparation import Preparation
 from refsim.runs.interrupt import Interrupt, interruptible
 from refsim.runs.settings import Progress
 
@@ -67,6 +68,10 @@ def compare(
     data: str | None,
     limit: int | None,
     pad: bool,
+    scale: float | None,
+    currents: bool,
+    resize: int | None,
+    crop: int | None,
     methods: str,
     list_: bool,
     T: tuple[int, ...],
@@ -94,6 +99,7 @@ def compare(
         if output.suffix not in FILES[:2]:
             raise UsageError(f"-o {output}: the name must end in .json or .csv")
         check_folder("-o", output)
+    preparation = Preparation(pad=pad, scale=scale, currents=currents, resize=resize, crop=crop)
     with interruptible() as interrupt:
         from refsim.methods.registry import find_method
         from refsim.runs.compare import compare as compare_methods
@@ -103,7 +109,7 @@ def compare(
             for name in asked:
                 find_method(name)
         file = load_weights(weights)
-        images = load_images(file, data, limit, pad, quiet)
+        images = load_images(file, data, limit, preparation, quiet)
         note_compilation(quiet)
         report = compare_methods(
             file,

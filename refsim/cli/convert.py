@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from refsim.cli.options import COUNT, HELP, MOST_STEPS, THREADS, Finite
+from refsim.cli.options import COUNT, HELP, MOST_STEPS, THREADS, Finite, preparation_options
 from refsim.cli.printing import note, show
 from refsim.exceptions import FormatError, UsageError
 from refsim.formats.untrusted.opening import read_text
@@ -63,7 +63,18 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Weight file to write (.h5)."
 )
 @click.option(
-    "--arch", type=click.Choice(["auto", "vgg", "resnet", "resnet-cifar"]), default="auto", help="Layout of the keys."
+    "--arch",
+    type=click.Choice(["auto", "vgg", "resnet", "resnet-cifar", "vgg-features", "vgg-slimming", "sequential"]),
+    default="auto",
+    help="Layout of the keys, see docs/layouts.md.",
+)
+@click.option(
+    "--keys", type=click.Path(path_type=Path, dir_okay=False), metavar="MAP.toml", help="Rename unknown keys."
+)
+@click.option(
+    "--activation",
+    type=click.Choice(["qcfs", "clip", "relu"]),
+    help="What the ANN computes.  [default: qcfs if there are thresholds, else relu]",
 )
 @click.option("-L", "--L", "L", type=click.IntRange(1, MOST_STEPS), help="Quantization steps the ANN was trained with.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, image size and classes of a data set.")
@@ -74,7 +85,9 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
 )
 @click.option("--input-shape", callback=_shape, metavar="C,H,W", help="Image, where the weights leave it open.")
 @click.option(
-    "--pool", type=click.Choice(["avg", "max-cumulative", "max-or"]), help="Pools of a VGG, which its keys do not show."
+    "--pool",
+    type=click.Choice(["none", "avg", "max-cumulative", "max-or"]),
+    help="Pools, where the keys do not show their kind.",
 )
 @click.option(
     "--max-pool",
@@ -91,6 +104,7 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
     help="Simulate N of the samples, IF and dual, T=4, and store the results for `refsim verify`.",
 )
 @click.option("--pad", is_flag=True, help="Put black around samples smaller than the network's input.")
+@preparation_options
 @click.option(
     "--expect",
     type=Finite(0, 100),
@@ -119,18 +133,24 @@ def convert(
     source: Path,
     output: Path,
     arch: str,
+    keys: Path | None,
+    activation: Literal["qcfs", "clip", "relu"] | None,
     L: int | None,
     preset: str | None,
     mean: str | tuple[float, ...] | None,
     std: str | tuple[float, ...] | None,
     classes: str | tuple[str, ...],
     input_shape: tuple[int, int, int] | None,
-    pool: Literal["avg", "max-cumulative", "max-or"] | None,
+    pool: Literal["none", "avg", "max-cumulative", "max-or"] | None,
     max_pool: Literal["cumulative", "or"] | None,
     samples: Path | None,
     n_samples: int,
     golden: int,
     pad: bool,
+    scale: float | None,
+    currents: bool,
+    resize: int | None,
+    crop: int | None,
     expect: float | None,
     name: str | None,
     neuron: Literal["if", "dual"],
@@ -160,6 +180,7 @@ def convert(
     if output.exists() and not force:
         raise UsageError(f"{output} exists; --force overwrites it")
     from refsim.cli.progress import note_compilation
+    from refsim.importers.architectures import ASSUMED_KEY
     from refsim.runs import convert as library
 
     if samples is not None or calibrate is not None:
@@ -173,10 +194,16 @@ def convert(
         classes=classes,
         input_shape=input_shape,
         arch=arch,
+        keys=keys,
+        activation=activation,
         samples=samples,
         n_samples=n_samples,
         golden=golden,
         pad=pad,
+        scale=scale,
+        currents=currents,
+        resize=resize,
+        crop=crop,
         name=name,
         neuron=neuron,
         theta_neg=theta_neg,
@@ -196,4 +223,6 @@ def convert(
     show(f"{output}: {network.name}, {network.metadata['architecture']}, {network.summary()}, {n_samples} samples")
     if library.ACCURACY_KEY in network.metadata:
         show(f"ANN {network.metadata[library.ACCURACY_KEY]}")
+    if ASSUMED_KEY in network.metadata:
+        show(f"assumed: {network.metadata[ASSUMED_KEY]}")
     show(f"sha256 {digest}")

@@ -9,6 +9,7 @@ import click
 from refsim.cli.options import HELP, json_option, load_images, load_weights, weights_argument
 from refsim.cli.printing import show, show_document
 from refsim.exceptions import UsageError
+from refsim.formats.images.preparation import Preparation
 
 FORMATS = "npz,h5,hex,csv"
 
@@ -61,7 +62,7 @@ def golden(
     manifest = export_golden(
         file,
         output,
-        load_images(file, data, limit, pad, quiet=True),
+        load_images(file, data, limit, Preparation(pad=pad), quiet=True),
         T=T,
         dtype=dtype,  # type: ignore[arg-type]  # click has checked the choices
         neuron=neuron or "file",  # type: ignore[arg-type]

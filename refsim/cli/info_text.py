@@ -76,7 +76,11 @@ def _neuron(each: NeuronReport) -> str:
     if each.leak != 1:
         text += f"  leak {each.leak:.4g}"
     if each.activation is not None:
-        shown = {"relu": "ReLU", "clipped": f"ReLU clipped at {each.activation.lambda_:.4g}", "unknown": "L unknown"}
+        shown = {
+            "relu": "ReLU",
+            "clipped": f"ReLU clipped at {_span(Range.of(each.activation.bound))}",
+            "unknown": "L unknown",
+        }
         text += f"  {shown.get(each.activation.kind, f'L={each.activation.L}')}"
     return text
 

@@ -29,6 +29,7 @@ from refsim.cli.printing import note, show, show_document
 from refsim.cli.progress import bars, note_compilation
 from refsim.cli.tables import use_color
 from refsim.exceptions import CheckFailedError, UsageError
+from refsim.formats.images.preparation import Preparation
 from refsim.reports.units import percent
 from refsim.runs.interrupt import Interrupt, interruptible
 from refsim.runs.settings import Effort, Settings
@@ -121,6 +122,10 @@ def run(
     data: str | None,
     limit: int | None,
     pad: bool,
+    scale: float | None,
+    currents: bool,
+    resize: int | None,
+    crop: int | None,
     neuron: str | None,
     theta_neg: float | None,
     theta_neg_mode: str | None,
@@ -162,9 +167,10 @@ def run(
         scheduler=scheduler,
     )  # fmt: skip
     effort = Effort(batch=batch, threads=threads)
+    preparation = Preparation(pad=pad, scale=scale, currents=currents, resize=resize, crop=crop)
     # Before Numba is imported and compiles: both run callbacks that would swallow an interrupt.
     with interruptible() as interrupt:
-        done = _run(weights, data, limit, pad, settings, effort, energy, target, min_accuracy, quiet, interrupt)
+        done = _run(weights, data, limit, preparation, settings, effort, energy, target, min_accuracy, quiet, interrupt)
     from refsim.cli.run_text import render
     from refsim.reports.files import as_json as json_of
     from refsim.reports.run import shown_steps
@@ -187,7 +193,7 @@ def _run(
     weights: str | None,
     data: str | None,
     limit: int | None,
-    pad: bool,
+    preparation: Preparation,
     settings: Settings,
     effort: Effort,
     energy: str,
@@ -213,7 +219,7 @@ def _run(
     model = find_energy_model(energy)
     file = load_weights(weights)
     unknown = file.network.unknown_L
-    images = load_images(file, data, limit, pad, quiet)
+    images = load_images(file, data, limit, preparation, quiet)
     if min_accuracy is not None and not images.has_labels:
         raise UsageError("--min-accuracy needs labelled images")
     note_compilation(quiet)

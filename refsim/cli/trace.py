@@ -15,6 +15,7 @@ from refsim.cli.options import (
 )
 from refsim.cli.printing import show, show_document
 from refsim.cli.tables import use_color
+from refsim.formats.images.preparation import Preparation
 from refsim.formats.untrusted.text import clean
 
 
@@ -74,7 +75,7 @@ def trace(
 ) -> None:
     """One neuron's life: who spiked into it with which weight, current, potential, decision, margin."""
     file = load_weights(weights)
-    images = load_images(file, data, None, pad, quiet=True)
+    images = load_images(file, data, None, Preparation(pad=pad), quiet=True)
     from refsim.cli.trace_text import render
     from refsim.reports.files import as_json as json_of
     from refsim.runs.trace import trace as follow

@@ -159,10 +159,11 @@ def _activate(z: Array, population: Population, dtype: np.dtype[Any]) -> Array:
         raise NetworkError(
             f"layer '{population.name}': the file does not say L, the ANN's quantization steps; convert again with --L"
         )
+    lambda_ = activation.bound.astype(dtype)  # one number, or one for each channel: the last axis
     if activation.L is None:
         a = np.maximum(z, dtype.type(0))
-        return np.asarray(np.minimum(a, dtype.type(activation.lambda_)) if activation.clipped else a)
-    lambda_, L, shift = (dtype.type(value) for value in (activation.lambda_, activation.L, activation.shift))
+        return np.asarray(np.minimum(a, lambda_) if activation.clipped else a)
+    L, shift = dtype.type(activation.L), dtype.type(activation.shift)
     level = np.floor(np.clip(z / lambda_, dtype.type(0), dtype.type(1)) * L + shift)
     return np.asarray(level / L * lambda_)
 

@@ -33,7 +33,9 @@ MAX_BYTES = 4 << 30
 _ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 _WRAPPERS = ("state_dict", "model", "net", "model_state_dict", "network", "weights")
-_PREFIXES = ("module.", "_orig_mod.")
+_PREFIXES = ("model.", "net.")
+_INSIDE = ("module", "_orig_mod")
+"""What torch.nn.DataParallel and torch.compile call what they wrap, at any depth."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +48,7 @@ class Checkpoint:
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a state dict, bare or wrapped (`state_dict`, `model`, `net`), without its `module.` prefix.
+    """Read a state dict, bare or wrapped (`state_dict`, `model`, `net`), without what wrappers put into its names.
 
     bfloat16 becomes float32, exactly; every other type stays as it is.
 
@@ -77,7 +79,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             content, read = read_legacy(file.read(), where)
             tensors = _state_dict(content, read, where, size)
         else:
-            tensors = _unprefixed(read_safetensors(file, where))
+            tensors = _unprefixed(read_safetensors(file, where), where)
     return Checkpoint(path=path, tensors=tensors, sha256=sha256)
 
 
@@ -85,13 +87,18 @@ def _state_dict(content: Any, read: Read, where: str, size: int) -> dict[str, Ar
     for _ in range(3):  # {'model': {'state_dict': ...}} is as deep as wrappers go
         if not isinstance(content, dict):
             raise FormatError(f"{where}: expected a dictionary of tensors, got {type(content).__name__}")
-        if any(isinstance(value, StoredTensor) for value in content.values()):
-            break
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)), None)
-        if inner is None:
+        # A wrapper goes first: Lightning and others keep tensors of their own beside the state dict.
+        wrapped = [key for key in _WRAPPERS if isinstance(content.get(key), dict) and content[key]]
+        if len(wrapped) > 1:
+            names = " and ".join(shown(key) for key in wrapped)
+            raise FormatError(f"{where}: {names} both hold something; save the state dict of the network alone")
+        if wrapped:
+            content = content[wrapped[0]]
+            continue
+        if not any(isinstance(value, StoredTensor) for value in content.values()):
             keys = ", ".join(shown(str(key)) for key in list(content)[:5]) or "nothing"
             raise FormatError(f"{where}: no tensors and no state_dict; the file holds {keys}; save model.state_dict()")
-        content = inner
+        break
     tensors: dict[str, Array] = {}
     left = 4 * size + (1 << 20)  # weights may be tied, but not a hundred times
     for key, value in content.items():
@@ -104,13 +111,19 @@ def _state_dict(content: Any, read: Read, where: str, size: int) -> dict[str, Ar
                 raise FormatError(f"{where}: the tensors overlap; together they are larger than four times the file")
         elif isinstance(value, bool | int | float):
             tensors[key] = np.asarray(value)
-    return _unprefixed(tensors)
+    return _unprefixed(tensors, where)
 
 
-def _unprefixed(tensors: dict[str, Array]) -> dict[str, Array]:
-    """Drop what torch.nn.DataParallel and torch.compile put before every name."""
-    for _ in range(2):
-        for prefix in _PREFIXES:
-            if tensors and all(key.startswith(prefix) for key in tensors):
-                tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
-    return tensors
+def _unprefixed(tensors: dict[str, Array], where: str) -> dict[str, Array]:
+    """Drop what DataParallel, torch.compile and Lightning modules put into names."""
+    plain: dict[str, Array] = {}
+    for key, value in tensors.items():
+        short = ".".join(part for part in key.split(".") if part not in _INSIDE)
+        if short in plain:
+            raise FormatError(f"{where}: {shown(short)} is there with and without the name of a wrapper")
+        plain[short] = value
+    prefix: str | None = ""
+    while prefix is not None:
+        plain = {key.removeprefix(prefix): value for key, value in plain.items()}
+        prefix = next((each for each in _PREFIXES if plain and all(key.startswith(each) for key in plain)), None)
+    return plain

@@ -38,19 +38,21 @@ class NeuronChoice:
     kind: Literal["if", "dual"] = "if"
     theta_neg: float = DUAL_THETA_NEG
 
-    def neuron(self, lambda_: float) -> Neuron:
-        """The neuron for a clipping threshold lambda: theta = lambda, v(0) = shift * theta.
+    def neuron(self, lambda_: float | Array) -> Neuron:
+        """The neuron for a clipping threshold lambda, () or (C,): theta = lambda, v(0) = shift * theta.
 
         Raises
         ------
         NetworkError
             lambda not positive and finite, or theta_neg outside [-theta, 0).
         """
+        theta = np.asarray(lambda_, np.float64)
+        bound = tuple(theta.tolist()) if theta.ndim else float(theta)
         return Neuron(
-            theta=np.array(lambda_, np.float64),
-            v0=np.array(self.shift * lambda_, np.float64),
+            theta=theta,
+            v0=np.asarray(self.shift * theta),
             theta_neg=np.array(self.theta_neg if self.kind == "dual" else -np.inf),
-            activation=Activation(lambda_=float(lambda_), L=self.L, shift=self.shift, clipped=self.clipped),
+            activation=Activation(lambda_=bound, L=self.L, shift=self.shift, clipped=self.clipped),
         )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from refsim.exceptions import UsageError
 from refsim.methods.base import Calibration
 from refsim.methods.percentile import UpperPercentile
-from refsim.model import Network
+from refsim.model import Floats, Network
 
-Thetas = dict[str, float]
+Thetas = Mapping[str, float | Floats]
 
 
 def has_trained_bounds(network: Network) -> bool:
@@ -41,7 +43,7 @@ def trained_bounds(network: Network, method: str) -> Thetas:
             f"method {method} needs trained clipping bounds (QCFS activations, ReLU6), and '{network.name}' has ReLU; "
             f"methods for ReLU take thresholds from calibration images, e.g. opi, percentile, snnc"
         )
-    return {each.name: each.neuron.activation.lambda_ for each in network.spiking if each.neuron.activation}
+    return {each.name: each.neuron.activation.bound for each in network.spiking if each.neuron.activation}
 
 
 def activation_bounds(calibration: Calibration, percentile: float) -> Thetas:

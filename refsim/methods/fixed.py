@@ -97,7 +97,7 @@ class Diehl(Fixed):
     def thetas(self, network: Network, calibration: Calibration | None) -> tuple[Thetas, str]:
         """The larger one of the layer's largest activation and its largest weight."""
         thetas, origin = super().thetas(network, calibration)
-        largest = {each.name: max(thetas[each.name], _largest_weight(network, each)) for each in network.spiking}
+        largest = {each.name: np.maximum(thetas[each.name], _largest_weight(network, each)) for each in network.spiking}
         return largest, f"{origin}, or the largest weight if that is larger"
 
 

@@ -267,6 +267,9 @@ class Spiking(Layer):
             value: Floats = getattr(self.neuron, key)
             if value.shape not in ((), shape[:1], shape):
                 raise self._error(f"{key} must be a scalar or of shape {shape[:1]} or {shape}, got {value.shape}")
+        activation = self.neuron.activation
+        if activation is not None and activation.bound.shape not in ((), shape[:1]):
+            raise self._error(f"lambda must be a scalar or of shape {shape[:1]}, got {activation.bound.shape}")
         return shape
 
 

@@ -35,15 +35,16 @@ class Activation:
     steps is not known. `L` = None: no steps; plain ReLU, or if `clipped`, ReLU with the bound lambda (ReLU6).
     """
 
-    lambda_: float
+    lambda_: float | tuple[float, ...]
     L: int | None
     shift: float = 0.5
     delta: float = 0.0
     clipped: bool = False
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.lambda_) and self.lambda_ > 0):
-            raise NetworkError(f"activation: lambda must be positive and finite, got {self.lambda_}")
+        bound = self.bound
+        if not (bound.size and np.isfinite(bound).all() and (bound > 0).all()):
+            raise NetworkError(f"activation: lambda must be positive and finite, got {_worst(bound)}")
         if self.L is not None and self.L < 0:
             raise NetworkError(f"activation: L must be at least 1 (0: unknown), got {self.L}")
         if not 0 <= self.shift < 1:
@@ -64,6 +65,11 @@ class Activation:
     def trained(self) -> bool:
         """Whether lambda is a bound that the ANN was trained with, and so a threshold without calibration."""
         return self.kind != "relu"
+
+    @property
+    def bound(self) -> Floats:
+        """lambda as an array: () or (C,)."""
+        return np.asarray(self.lambda_, np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -157,7 +157,7 @@ def _activate(layer: Spiking, z: Array, cast: Cast) -> Array:
         raise NetworkError(
             f"layer '{layer.name}': the file does not say L, the ANN's quantization steps; convert again with --L"
         )
-    lambda_ = cast(np.asarray(activation.lambda_))
+    lambda_ = cast(activation.bound).reshape(activation.bound.shape + (1,) * (z.ndim - 2) * activation.bound.ndim)
     if activation.L is None:
         return clipped_relu(z, lambda_) if activation.clipped else relu(z)
     return qcfs(z, lambda_, activation.L, cast(np.asarray(activation.shift)))

@@ -14,6 +14,7 @@ from refsim.engine.batches import run_ann
 from refsim.engine.plan import compile_network
 from refsim.exceptions import CheckFailedError, UsageError
 from refsim.formats.images.currents import InputCurrents
+from refsim.formats.images.preparation import Preparation
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.hdf5 import sealed
 from refsim.formats.weights.parts import Samples, WeightFile
@@ -21,9 +22,10 @@ from refsim.importers.architectures import to_network
 from refsim.importers.checkpoint import load_checkpoint
 from refsim.importers.graphs import GraphOptions, read_file
 from refsim.importers.graphs import to_network as graph_to_network
+from refsim.importers.keys import KeyMap, read_key_map
 from refsim.importers.kinds import kind_of
 from refsim.importers.live import is_model, read_model
-from refsim.importers.options import ImageShape, ImportOptions, Pool
+from refsim.importers.options import ActivationKind, ImageShape, ImportOptions, Pool
 from refsim.importers.parameters import NeuronChoice
 from refsim.importers.presets import Preset, find_preset, preprocessing
 from refsim.methods.base import Calibration, Method
@@ -37,6 +39,9 @@ RELU_METHOD = "opi:99.9"
 
 ACCURACY_KEY = "ann_accuracy_samples"
 """Metadata of the network: how many of its samples the ANN gets right."""
+
+USUAL_L = (2, 4, 8, 16, 32)
+"""Quantization steps that are tried where nobody says how many there are."""
 
 UNKNOWN_L = (
     "without L the file says L=0 (unknown): it simulates, but the ANN itself and the errors against it cannot be "
@@ -64,6 +69,10 @@ def convert(
     n_samples: int = 500,
     golden: int = 10,
     pad: bool = False,
+    scale: float | None = None,
+    currents: bool = False,
+    resize: int | None = None,
+    crop: int | None = None,
     name: str | None = None,
     neuron: Literal["if", "dual"] = "if",
     theta_neg: float | None = None,
@@ -74,6 +83,8 @@ def convert(
     method: str | None = None,
     n_calibrate: int = 512,
     expect: float | None = None,
+    keys: Path | None = None,
+    activation: ActivationKind | None = None,
     threads: int | None = None,
     notes: Callable[[str], object] | None = None,
 ) -> WeightFile:
@@ -87,9 +98,8 @@ def convert(
     ----------
     source
         A `torch.nn.Module`, which is exported in this process (extra `torch`); an archive of torch.export.save
-        (`.pt2`); an ONNX file (extra `onnx`); or a state dict (`.pth`, `.th`, `.safetensors`) in the key layout of the
-        official QCFS code (VGG, ResNet; Bu et al., ICLR 2022) or of `pytorch_resnet_cifar10`. Files are told by their
-        content.
+        (`.pt2`); an ONNX file (extra `onnx`); or a state dict (`.pth`, `.th`, `.ckpt`, `.safetensors`) in one of the
+        key layouts of docs/layouts.md. Files are told by their content.
     example
         For a model: an input (B, C, H, W) as it takes it.
     L
@@ -103,10 +113,11 @@ def convert(
         Names of the outputs in their order, or the name of a preset; empty: those of the preset.
     input_shape : (C, H, W) of an image, where the weights leave it open
     arch
-        Layout of the keys: "vgg", "resnet", "resnet-cifar", or "auto".
-    samples, n_samples, pad
-        Data set of which so many test images are embedded, equally many of each class; `pad` puts black around smaller
-        ones.
+        Layout of the keys, a key of `refsim.importers.architectures.ARCHITECTURES`, or "auto".
+    samples, n_samples
+        Data set of which so many test images are embedded, equally many of each class.
+    pad, scale, currents, resize, crop
+        What is done to images of data sets, as in `refsim.open_images`; `scale` and `currents` to those of `calibrate`.
     golden
         Simulate so many of the samples, with IF and with dual-threshold neurons, T = 4, and store the results for
         `refsim verify`.
@@ -117,7 +128,7 @@ def convert(
     bn_eps
         eps of every batch normalisation; it is in no checkpoint.
     pool
-        How a VGG pools: its keys do not show it.
+        How a network pools whose keys do not show it: "avg", "max-cumulative", "max-or", or "none".
     max_pool
         What max pools do over spikes: "cumulative" follows the maximum, "or" is what dense simulators do
         (`refsim.MaxPool2d`).
@@ -129,6 +140,10 @@ def convert(
     expect
         Accuracy in percent that the ANN was measured to have, e.g. in PyTorch: it must lie in the 95 % Wilson interval
         of the accuracy on the samples.
+    keys
+        A TOML file that renames keys nobody knows and says what they do not show (docs/layouts.md).
+    activation
+        What the ANN computes, "qcfs", "clip" or "relu"; None: QCFS if there are thresholds, else ReLU.
     threads
         None: all cores that this process may use.
     notes
@@ -155,6 +170,7 @@ def convert(
     """
     _check_whole(1, L=L, n_samples=n_samples, n_calibrate=n_calibrate, threads=threads)
     _check_whole(0, golden=golden)
+    preparation = Preparation(pad=pad, scale=scale, currents=currents, resize=resize, crop=crop)
     calibrated = calibrate is not None
     if calibrated and L is not None and method is None:
         raise UsageError("L belongs to QCFS activations, calibrate to ReLU; with both, say which method")
@@ -183,11 +199,19 @@ def convert(
             std=found.std,
             dataset=found.usual.dataset if found.usual else "",
             pool=_pool(pool, max_pool),
+            activation=activation,
+            keys=KeyMap() if keys is None else read_key_map(keys),
         )
         names = _class_names(classes, found.usual)
         network = to_network(load_checkpoint(source), options, arch=arch, name=name, classes=names)
     else:
-        _check_state_dict_options(arch=arch != "auto", pool=pool is not None, bn_eps=bn_eps != BN_EPS)
+        _check_state_dict_options(
+            arch=arch != "auto",
+            pool=pool is not None,
+            bn_eps=bn_eps != BN_EPS,
+            keys=keys is not None,
+            activation=activation is not None,
+        )
         graph, origin = read_model(source, example) if kind == "model" else read_file(source, kind, input_shape)
         graph_options = GraphOptions(
             choice=choice,
@@ -209,15 +233,18 @@ def convert(
                 "for ReLU networks"
             )
     if maker is not None:
-        images = None if calibrate is None else open_training(os.fspath(calibrate), network, pad, n_calibrate)
+        images = None if calibrate is None else open_training(os.fspath(calibrate), network, preparation, n_calibrate)
         calibration = None
         if images is not None:
             calibration = Calibration(network=network, images=images.data, indices=images.indices, threads=n_threads)
         trained = {layer.name: layer.neuron for layer in network.spiking if _trained(layer)} if method is None else {}
         network = _with_method(network, maker, choice, calibration).with_neurons(trained)
-    embedded = None if samples is None else _embedded(samples, n_samples, pad, network, warn)
+    raw = replace(preparation, scale=None, currents=False)
+    embedded = None if samples is None else _embedded(samples, n_samples, raw, network, warn)
     if network.unknown_L is not None:
         warn(UNKNOWN_L)
+        if embedded is not None:
+            warn(_accuracies(network, embedded, n_threads))
     elif embedded is not None:
         network = _with_accuracy(network, embedded, expect, n_threads, _name_of(source))
     goldens = [] if embedded is None or golden == 0 else record_goldens(network, embedded, golden)
@@ -311,11 +338,11 @@ def _with_method(network: Network, method: Method, choice: NeuronChoice, calibra
     return replace(network, metadata=metadata)
 
 
-def _embedded(path: Path, n: int, pad: bool, network: Network, warn: Callable[[str], None]) -> Samples:
+def _embedded(path: Path, n: int, preparation: Preparation, network: Network, warn: Callable[[str], None]) -> Samples:
     """n raw images of a data set with their labels."""
     from refsim.formats.images.datasets import check_against, open_data
 
-    data = open_data(path, pad_to=network.input.shape[1:] if pad else None, classes=network.classes)
+    data = open_data(path, spec=network.input, preparation=preparation, classes=network.classes)
     for line in data.warnings:
         warn(line)
     check_against(data, network)
@@ -334,8 +361,7 @@ def _with_accuracy(network: Network, samples: Samples, expect: float | None, thr
         That is not compatible with what was expected.
     """
     n = len(samples.labels)
-    images = InputCurrents(network.input, samples.images, samples.labels, network.name)
-    correct = run_ann(compile_network(network, fold=False), images, np.arange(n), threads=threads)
+    correct = _correct(network, samples, threads)
     low, high = wilson_interval(correct, n)
     found = f"{100 * correct / n:.1f} % of {n} samples (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
     if expect is not None and not low <= expect / 100 <= high:
@@ -344,6 +370,31 @@ def _with_accuracy(network: Network, samples: Samples, expect: float | None, thr
             "mean and std, L, the order of the color channels, images that were resized or compressed"
         )
     return replace(network, metadata={**network.metadata, ACCURACY_KEY: found})
+
+
+def _accuracies(network: Network, samples: Samples, threads: int) -> str:
+    """How many of the samples the ANN gets right with each of the usual L, and which of them fit."""
+    n = len(samples.labels)
+    correct = {L: _correct(_with_L(network, L), samples, threads) for L in USUAL_L}
+    low, _ = wilson_interval(max(correct.values()), n)
+    fitting = [str(L) for L, found in correct.items() if found >= low * n]
+    shown = ", ".join(f"{100 * found / n:.1f} % with L = {L}" for L, found in correct.items())
+    said = "is within the error of the best" if len(fitting) == 1 else "are within the error of the best"
+    return f"the ANN gets {shown} of {n} samples right; L = {', '.join(fitting)} {said}; give --L (in Python, L=)"
+
+
+def _with_L(network: Network, L: int) -> Network:
+    change = {}
+    for layer in network.spiking:
+        if layer.neuron.activation is not None:
+            change[layer.name] = replace(layer.neuron, activation=replace(layer.neuron.activation, L=L))
+    return network.with_neurons(change)
+
+
+def _correct(network: Network, samples: Samples, threads: int) -> int:
+    """How many of the samples the ANN gets right."""
+    images = InputCurrents(network.input, samples.images, samples.labels, network.name)
+    return run_ann(compile_network(network, fold=False), images, np.arange(len(samples.labels)), threads=threads)
 
 
 def _n_threads(threads: int | None) -> int:

@@ -51,6 +51,10 @@ def run(
     ann: bool = True,
     limit: int | None = None,
     pad: bool = False,
+    scale: float | None = None,
+    currents: bool = False,
+    resize: int | None = None,
+    crop: int | None = None,
     energy: str | EnergyModel = DEFAULT_ENERGY,
     record: Collection[str] = (),
     recording: str | os.PathLike[str] | None = None,
@@ -73,7 +77,7 @@ def run(
         From `refsim.open_images`; or what that takes: a path, an array, (images, labels); None: the file's samples.
     T, neuron, dtype, theta_neg, theta_neg_mode, v0, skip_zero_weights, ann
         As in `Settings`: what decides the bits. The ANN is left out where the file does not say what it computes.
-    limit, pad
+    limit, pad, scale, currents, resize, crop
         As in `open_images`; for data that is opened here.
     energy
         Prices of operations: a model, the name of one, or a .toml or .json file.
@@ -124,10 +128,14 @@ def run(
         ann=ann,
     )
     if isinstance(images, Images):
-        if limit is not None or pad:
-            raise UsageError("limit and pad belong to open_images; these images are open already")
+        if limit is not None or pad or scale is not None or currents or resize is not None or crop is not None:
+            raise UsageError(
+                "limit, pad, scale, currents, resize and crop belong to open_images; these images are open already"
+            )
     else:
-        images = open_images(file, images, limit=limit, pad=pad)
+        images = open_images(
+            file, images, limit=limit, pad=pad, scale=scale, currents=currents, resize=resize, crop=crop
+        )
     unknown = sorted(set(record) - set(RECORDED)) if not isinstance(record, str) else [record]
     if unknown:
         raise UsageError(f"record takes a tuple of {', '.join(RECORDED)}, got {unknown[0]!r}")

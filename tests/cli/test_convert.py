@@ -53,7 +53,9 @@ def test_a_checkpoint_becomes_a_weight_file_with_samples(capsys, tmp_path, check
     file = load(out_path)
     assert out == (
         f"{out_path}: small, VGG, 5 convolutions, 6 spiking layers, IF, 2,051 parameters, input 3x32x32, "
-        f"10 classes, 50 samples\nANN {file.network.metadata['ann_accuracy_samples']}\nsha256 {file.sha256}\n"
+        f"10 classes, 50 samples\nANN {file.network.metadata['ann_accuracy_samples']}\n"
+        f"assumed: QCFS activations (TCL and clipped ReLU have the same keys: --activation clip)\n"
+        f"sha256 {file.sha256}\n"
     )
     network, preset = file.network, PRESETS["cifar10"]
     logits = forward(network, network.input.normalize(file.samples.images))[network.layers[-1].name]
@@ -144,6 +146,12 @@ def test_grey_images_are_padded_when_asked(capsys, tmp_path):
     images = np.random.default_rng(2).integers(0, 256, (20, 28, 28), np.uint8)
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 10)
     options = (path, "-o", tmp_path / "a.h5", "--L", 4, "--preset", "fashion-mnist", "--samples", tmp_path / "a.npz")
+    code, _, err = run(capsys, *options, "--n-samples", 10)
+    assert (code, "come from images of 32 to 35 pixels a side, and those of the data set have 28 x 28" in err) == (
+        2,
+        True,
+    )
+    options += ("--input-shape", "1,32,32")
     code, _, err = run(capsys, *options, "--n-samples", 10)
     assert code == 3
     assert err == (

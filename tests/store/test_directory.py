@@ -89,6 +89,10 @@ def test_rows_of_another_layout_are_refused(tmp_path: Path) -> None:
         ({"images": 9}, "images = 8, this run has 9"),
         ({"limit": 4}, "limit = none, this run has 4"),
         ({"pad": True}, "pad = False, this run has True"),
+        ({"scale": 1.0}, r"scale = none, this run has 1\.0"),
+        ({"currents": True}, "currents = False, this run has True"),
+        ({"resize": 256}, "resize = none, this run has 256"),
+        ({"crop": 224}, "crop = none, this run has 224"),
         ({"T": 3}, "T = 2, this run has 3"),
         ({"dtype": "float32"}, "dtype = float64, this run has float32"),
         ({"neuron": "both"}, "neuron = if, this run has both"),
@@ -106,7 +110,7 @@ def test_another_run_is_refused_with_the_first_difference(
         pass
     with pytest.raises(UsageError, match=rf"a\.run: was made with {message}; choose another name"):
         opened(tmp_path / "a.run", spec_of(**change), resume=True)
-    assert len(vars(spec_of())) == 14, "a new field needs its line above"
+    assert len(vars(spec_of())) == 18, "a new field needs its line above"
 
 
 def test_another_part_is_refused(tmp_path: Path) -> None:

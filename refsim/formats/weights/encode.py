@@ -105,7 +105,7 @@ def _since(layer: AnyLayer) -> str:
     match layer:
         case MaxPool2d():
             return "1.1"
-        case Spiking(neuron=Neuron(activation=Activation(kind="clipped"))):
+        case Spiking(neuron=Neuron(activation=Activation(kind="clipped") | Activation(lambda_=tuple()))):
             return "1.1"
         case Linear() | Conv2d() | AvgPool2d() | Flatten() | Add() | Spiking():
             return "1.0"
@@ -155,7 +155,11 @@ def _encode_neuron(attrs: dict[str, Value], arrays: dict[str, Any], neuron: Neur
     source = neuron.activation
     if source is not None:
         L = int(source.L) if source.L is not None else CLIPPED if source.clipped else RELU
-        attrs |= {"L": L, "lambda_": float(source.lambda_)}
+        attrs |= {"L": L}
+        if isinstance(source.lambda_, tuple):
+            arrays["lambda_"] = source.bound
+        else:
+            attrs["lambda_"] = float(source.lambda_)
         attrs |= {"shift": float(source.shift), "delta": float(source.delta)}
 
 

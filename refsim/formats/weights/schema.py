@@ -222,9 +222,15 @@ def _spiking(fields: Fields) -> dict[str, Any]:
                 f"L must be at least 1, 0 (unknown), {RELU} (ReLU) or {CLIPPED} (clipped ReLU), and at most {MAX_T}, "
                 f"got {L}"
             )
-        values = {key: fields.number(key) for key in ("lambda_", "shift", "delta")}
+        lambda_: float | tuple[float, ...]
+        if "lambda_" in fields.members:
+            lambda_ = tuple(fields.array("lambda_").reshape(-1).tolist())
+        else:
+            lambda_ = fields.number("lambda_")
+        values = {key: fields.number(key) for key in ("shift", "delta")}
+        steps = None if L in (RELU, CLIPPED) else L
         try:
-            arguments["activation"] = Activation(L=None if L in (RELU, CLIPPED) else L, clipped=L == CLIPPED, **values)
+            arguments["activation"] = Activation(lambda_=lambda_, L=steps, clipped=L == CLIPPED, **values)
         except NetworkError as error:
             raise fields.error(str(error)) from None
     try:

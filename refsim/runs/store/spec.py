@@ -9,6 +9,7 @@ from types import NoneType
 
 from refsim.exceptions import FormatError, UsageError
 from refsim.formats.images.inputs import Images
+from refsim.formats.images.preparation import Preparation
 from refsim.formats.untrusted.text import clean, is_clean
 from refsim.formats.weights.parts import WeightFile
 from refsim.runs.settings import Settings
@@ -19,6 +20,7 @@ MAX_IMAGES = 100_000_000
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "engine": (str,), "weights": (str,), "data": (str,), "images": (int,), "limit": (int, NoneType), "pad": (bool,),
+    "scale": (float, int, NoneType), "currents": (bool,), "resize": (int, NoneType), "crop": (int, NoneType),
     "T": (int,), "dtype": (str,), "neuron": (str,), "theta_neg": (float, int, NoneType),
     "theta_neg_mode": (str, NoneType), "v0": (float, int, NoneType), "skip_zero_weights": (bool,), "ann": (bool,),
 }  # fmt: skip
@@ -34,8 +36,8 @@ class Spec(Settings):
         sha256 of the weight file's content and of the data; "" for the samples in the weight file.
     images
         How many images the data set holds; `limit` of them, evenly strided, are used (None: all).
-    pad
-        Whether smaller images are padded with black.
+    pad, scale, currents, resize, crop
+        What is done to the images (`Preparation`).
     """
 
     engine: str
@@ -44,6 +46,15 @@ class Spec(Settings):
     images: int
     limit: int | None
     pad: bool
+    scale: float | None
+    currents: bool
+    resize: int | None
+    crop: int | None
+
+    @property
+    def preparation(self) -> Preparation:
+        """What is done to the images."""
+        return Preparation(pad=self.pad, scale=self.scale, currents=self.currents, resize=self.resize, crop=self.crop)
 
     @classmethod
     def of(cls, settings: Settings, file: WeightFile, images: Images) -> Spec:
@@ -55,7 +66,7 @@ class Spec(Settings):
             data=images.sha256,
             images=len(images.data),
             limit=images.limit,
-            pad=images.pad,
+            **asdict(images.preparation),
         )
 
     def to_json(self) -> str:
@@ -87,6 +98,7 @@ class Spec(Settings):
             value = getattr(self, key)
             if type(value) not in kinds or (isinstance(value, str) and not is_clean(value)):
                 raise TypeError(key)
+        self.preparation  # noqa: B018  # checks itself
         digests = [self.weights, *([self.data] if self.data else [])]
         if not all(re.fullmatch("[0-9a-f]{64}", each) for each in digests):
             raise ValueError("digests")
