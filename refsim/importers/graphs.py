@@ -75,7 +75,8 @@ def read_file(path: str | os.PathLike[str], kind: Kind, shape: ImageShape | None
     """
     path = Path(path)
     where = clean(str(path), None)
-    with open_regular(path) as file:
+    # Numbers of a damaged file overflow or are none; what comes of them is refused where it is used.
+    with open_regular(path) as file, np.errstate(all="ignore"):
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
         size = os.fstat(file.fileno()).st_size

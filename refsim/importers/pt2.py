@@ -21,7 +21,7 @@ from refsim.formats.images.npz import ZIP_ERRORS
 from refsim.formats.untrusted.text import clean
 from refsim.formats.untrusted.unpickler import shown
 from refsim.importers.aten import Call, read_operator
-from refsim.importers.building import MALFORMED, Builder
+from refsim.importers.build import MALFORMED, Builder
 from refsim.importers.operators import Graph, Site
 from refsim.importers.torch_pickle import BFLOAT16, Storage, StoredTensor, view
 from refsim.model import Array
