@@ -103,10 +103,11 @@ class Tensors:
                 f"{where}: external data {shown(location)} beside the model cannot be opened (links are not followed): "
                 f"{reason}"
             ) from None
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(descriptor)
+            raise FormatError(f"{where}: external data {shown(location)} is not a regular file")
         with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise FormatError(f"{where}: external data {shown(location)} is not a regular file")
             if offset + length > found.st_size:
                 raise FormatError(
                     f"{where}: bytes {offset} to {offset + length} of {shown(location)} are beyond its end, "
