@@ -116,8 +116,9 @@ class _Archive:
 
     def json(self, name: str) -> Any:
         """A member that is JSON."""
+        text = self.member(name, MAX_JSON)
         try:
-            return json.loads(self.member(name, MAX_JSON))
+            return json.loads(text)
         except (ValueError, RecursionError) as error:
             raise FormatError(f"{self.where}: {shown(name)} is no JSON, or nested too deeply") from error
 

@@ -102,9 +102,13 @@ class Values:
             return
         try:
             make()
-        except FormatError as error:
-            raise FormatError(f"{self.where}: {site}: {error}") from error
         except MALFORMED as error:
+            if any(isinstance(node, Foreign) for node in self.nodes):
+                # What that gives is a guess; it is said, and not what follows from the guess.
+                self.values |= {name: Tensor(name, None) for name in outputs}
+                return
+            if isinstance(error, FormatError):
+                raise FormatError(f"{self.where}: {site}: {error}") from error
             reason = clean(str(error)).strip() or type(error).__name__
             raise FormatError(f"{self.where}: {site}: attributes or operands that do not fit ({reason})") from error
 
