@@ -14,7 +14,7 @@ from typing import Any
 from refsim.exceptions import FormatError, RefsimError, UsageError
 from refsim.formats.untrusted.text import clean
 from refsim.formats.untrusted.unpickler import shown
-from refsim.importers.building import MALFORMED, Builder
+from refsim.importers.build import MALFORMED, Builder
 from refsim.importers.onnx_operators import OPERATORS, Call
 from refsim.importers.onnx_tensors import Tensors
 from refsim.importers.operators import Graph, Site

@@ -21,7 +21,7 @@ from refsim.formats.untrusted.archive import ZIP_ERRORS, open_zip
 from refsim.formats.untrusted.text import clean
 from refsim.formats.untrusted.unpickler import shown
 from refsim.importers.aten import Call, read_operator
-from refsim.importers.building import MALFORMED, Builder
+from refsim.importers.build import MALFORMED, Builder
 from refsim.importers.operators import Graph, Site
 from refsim.importers.torch_pickle import BFLOAT16, Storage, StoredTensor, view
 from refsim.model import Array
@@ -116,8 +116,9 @@ class _Archive:
 
     def json(self, name: str) -> Any:
         """A member that is JSON."""
+        text = self.member(name, MAX_JSON)
         try:
-            return json.loads(self.member(name, MAX_JSON))
+            return json.loads(text)
         except (ValueError, RecursionError) as error:
             raise FormatError(f"{self.where}: {shown(name)} is no JSON, or nested too deeply") from error
 
