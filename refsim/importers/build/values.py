@@ -80,8 +80,21 @@ class Values:
         self._image = Tensor("", ())
         self._n_values = 0
 
-    def place(self, site: Site, inputs: Sequence[str], outputs: Sequence[str], make: Callable[[], object]) -> None:
-        """Read one node; behind what has no counterpart and no known shape, nothing is known.
+    def place(
+        self, site: Site, inputs: Sequence[str], outputs: Sequence[str], make: Callable[[], object], *, known: bool = True
+    ) -> None:
+        """Read one node; behind what has no counterpart and no known shape, only that is looked for.
+
+        Parameters
+        ----------
+        site
+            The node.
+        inputs, outputs
+            The values that it reads and gives.
+        make
+            Adds it to the graph.
+        known
+            Whether its operator is one that is read.
 
         Raises
         ------
@@ -97,8 +110,9 @@ class Values:
                 raise FormatError(f"{self.where}: {site}: gives {shown(name)}, which is there already")
         read = [self.values[name] for name in inputs]
         if any(isinstance(each, Tensor) and each.shape is None for each in read):
-            for name in outputs:
-                self.values[name] = Tensor(name, None)
+            self.values |= {name: Tensor(name, None) for name in outputs}
+            if not known:
+                self.nodes.append(Foreign(site=site, inputs=(), output="", shape=(1, 1), why=_why(site.kind)))
             return
         try:
             make()
@@ -216,8 +230,7 @@ class Values:
         tensors = [x for x in inputs if isinstance(self.values[x], Tensor)]
         if not tensors:
             raise FormatError("is not computed, not even of constants")
-        if not why:
-            why = next((text for key, text in _WHY.items() if key in kind), "not simulated")
+        why = why or _why(kind)
         if shape is None and any(key in kind for key in _CURVES):
             shape = self.shape(tensors[0])
         self._emit(Foreign, out, tensors, shape or (1, 1), why=why)
@@ -258,3 +271,8 @@ def per_channel(value: Array, shape: Shape) -> Floats:
     if not np.isfinite(flat).all():
         raise FormatError("a constant that is not finite")
     return flat
+
+
+def _why(kind: str) -> str:
+    """Why an operator has no counterpart, as far as its name tells."""
+    return next((text for key, text in _WHY.items() if key in kind.lower()), "not simulated")
