@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from math import inf, prod
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from refsim.exceptions import FormatError
 from refsim.formats.untrusted.text import clean
 from refsim.formats.untrusted.unpickler import shown
+from refsim.importers.build import constants
 from refsim.importers.build.constants import Budget, Quantised
 from refsim.importers.operators import (
-    AnyNode,
-    Foreign,
-    Graph,
-    Node,
-    Pads,
-    Site,
+    Add, Affine, AnyNode, AvgPool, BatchNorm, Clip, Conv, Dequantize, Flatten, Floor, Foreign, Graph, Linear, MaxPool,
+    Node, Pad, Pads, Quantize, Site, Slice, Softmax,
 )
 from refsim.model import Array, Floats, Pair, Shape
 
@@ -83,13 +81,7 @@ class Values:
         self._n_values = 0
 
     def place(
-        self,
-        site: Site,
-        inputs: Sequence[str],
-        outputs: Sequence[str],
-        make: Callable[[], object],
-        *,
-        known: bool = True,
+        self, site: Site, inputs: Sequence[str], outputs: Sequence[str], make: Callable[[], object], *, known: bool = True
     ) -> None:
         """Read one node; behind what has no counterpart and no known shape, only that is looked for.
 
