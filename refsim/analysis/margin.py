@@ -68,7 +68,8 @@ def rounding_bound(network: Network, layer: Spiking, T: int, x_max: float, dtype
 
     One step's current adds K products to a bias: its error is at most (K + 5) eps U, with U the sum of absolute
     terms and eps half a unit in the last place; integrating and resetting round a potential of at most
-    |v0| + theta + T U twice. Errors of T steps add up, and two orders differ by twice the error of one.
+    |v0| + theta + T U twice, and a leak once more. Errors of T steps add up, and two orders differ by twice the error
+    of one. The proof: docs/exactness.md.
     """
     if dtype in WHOLE:
         return 0.0
@@ -76,7 +77,8 @@ def rounding_bound(network: Network, layer: Spiking, T: int, x_max: float, dtype
     size, terms = _current(network, layer.inputs[0], x_max)
     theta = float(layer.neuron.theta.min())
     peak = float(np.abs(layer.neuron.v0).max()) + float(layer.neuron.theta.max()) + T * size
-    return 1.01 * 2 * T * eps * ((terms + 5) * size + 2 * peak) / theta
+    roundings = 2 if layer.neuron.leak == 1 else 3
+    return 1.01 * 2 * T * eps * ((terms + 5) * size + roundings * peak) / theta
 
 
 def _current(network: Network, name: str, x_max: float) -> tuple[float, int]:
