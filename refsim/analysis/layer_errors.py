@@ -165,7 +165,9 @@ class ErrorAccumulator:
 
     def _add_ann(self, errors: LocalErrors, z: Array, followed: Array | None) -> None:
         # lambda is of no use to a ReLU; any positive number will do.
-        found = against(errors, z, self.theta, self.T, Activation(lambda_=1.0, L=None), followed)
+        found = against(
+            errors, z, self.theta, self.T, Activation(lambda_=1.0, L=None), followed
+        )  # mutant: any positive number
         if followed is not None:
             self._put("relu", "pool", found.pool)
         self._put("relu", "propagated", found.propagated)
