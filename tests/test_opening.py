@@ -176,7 +176,7 @@ def test_a_price_list_of_300_megabytes_is_refused_unread(tmp_path: Path):
     path = tmp_path / "prices.json"
     with path.open("wb") as file:
         file.truncate(300 << 20)
-    with pytest.raises(FormatError, match="price lists of at most 1048576 bytes"):
+    with pytest.raises(FormatError, match="price lists of at most 32768 bytes"):
         load_energy_model(path)
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf, prod
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from refsim.exceptions import FormatError
 from refsim.formats.untrusted.text import clean
 from refsim.formats.untrusted.unpickler import shown
-from refsim.importers.build import constants
 from refsim.importers.build.constants import Budget, Quantised
 from refsim.importers.operators import (
-    Add, Affine, AnyNode, AvgPool, BatchNorm, Clip, Conv, Dequantize, Flatten, Floor, Foreign, Graph, Linear, MaxPool,
-    Node, Pad, Pads, Quantize, Site, Slice, Softmax,
+    AnyNode,
+    Foreign,
+    Graph,
+    Node,
+    Pads,
+    Site,
 )
 from refsim.model import Array, Floats, Pair, Shape
 
@@ -81,7 +83,13 @@ class Values:
         self._n_values = 0
 
     def place(
-        self, site: Site, inputs: Sequence[str], outputs: Sequence[str], make: Callable[[], object], *, known: bool = True
+        self,
+        site: Site,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        make: Callable[[], object],
+        *,
+        known: bool = True,
     ) -> None:
         """Read one node; behind what has no counterpart and no known shape, only that is looked for.
 
