@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from refsim.analysis.margin import rounding_bound
+from refsim.engine.exact import Exact
 from refsim.engine.kernels.exact import SLACK
 from refsim.engine.plan import compile_network
 from refsim.engine.simulator import simulate
@@ -43,8 +44,8 @@ def differences(
     the specification has them, in float64, and are summed without rounding; all three fire as the specification does.
     """
     plan = compile_network(network, "exact")
-    numbers = next(each.integers for each in plan.populations if each.name == "s2")
-    assert numbers is not None
+    numbers = next(each.numbers for each in plan.populations if each.name == "s2")
+    assert isinstance(numbers, Exact)
     conv, target = network.by_name["fc"], network.by_name["s2"]
     assert isinstance(conv, Linear)
     assert isinstance(target, Spiking)
