@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.hostile.doors import DOORS, attacks_of
+
 TESTS = Path(__file__).parent
 DOCUMENT = TESTS.parent / "docs" / "reliability.md"
 
@@ -12,7 +14,19 @@ DOCUMENT = TESTS.parent / "docs" / "reliability.md"
 def promises() -> list[tuple[str, str]]:
     """Promise and what keeps it, from every row of every table."""
     rows = [line.strip("|").split("|") for line in DOCUMENT.read_text().splitlines() if line.startswith("|")]
-    return [(cells[0].strip(), cells[1]) for cells in rows if cells[0].strip() not in ("promise", "---")]
+    found = [(cells[0].strip(), cells[1]) for cells in rows if cells[0].strip() not in ("promise", "door", "---")]
+    return [each for each in found if each[0] not in counts()]
+
+
+def counts() -> dict[str, int]:
+    """Hostile inputs by door, as the document has them; the door as it stands there."""
+    return {
+        door: int(n) for door, n in re.findall(r"^\| (`[a-z ]+`) \| ([0-9]+) \|$", DOCUMENT.read_text(), re.MULTILINE)
+    }
+
+
+def test_the_document_counts_the_hostile_inputs() -> None:
+    assert counts() == {f"`{door}`": len(list(attacks_of(door))) for door in DOORS}
 
 
 def test_every_promise_names_tests_that_exist() -> None:

@@ -65,7 +65,9 @@ def attacks() -> Iterator[Attack]:
                     def make(folder: Path, command: str = command, given: list[str] = given) -> list[str]:
                         return [command, *ALWAYS[command], *given]
 
-                    yield Attack("options", f"{command} {option} {value[:20]!r} of {len(value)}", make, (0, 1, 2, 3, 4))
+                    yield Attack(
+                        "options", f"{command} {option} {kind} {value[:20]!r} of {len(value)}", make, (0, 1, 2, 3, 4)
+                    )
     for name in TEXTS:
         yield Attack("options", f"command {name[:20]!r}", lambda folder, name=name: [name], (2,))
         yield Attack("options", f"option {name[:20]!r}", lambda folder, name=name: ["run", f"--{name}"], (2,))
