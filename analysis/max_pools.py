@@ -37,7 +37,9 @@ def ann_classes(study: Study) -> np.ndarray:
     """What the ANN says of every image."""
     found: list[np.ndarray] = []
     plan = refsim.compile_network(study.network, fold=False)
-    run_ann(plan, study.images, study.indices, on_batch=lambda _, out: found.append(out.logits.argmax(axis=1)))
+    run_ann(
+        plan, study.images.data, study.images.indices, on_batch=lambda _, out: found.append(out.logits.argmax(axis=1))
+    )
     return np.concatenate(found)
 
 
@@ -45,9 +47,13 @@ def snn_classes(study: Study, network: refsim.Network) -> np.ndarray:
     """(T, N), what the SNN says of every image after each step."""
     found: list[np.ndarray] = []
     run_snn(
-        refsim.compile_network(network, "exact"), study.images, study.indices, max(STEPS), threads=study.threads,
+        refsim.compile_network(network, "exact"),
+        study.images.data,
+        study.images.indices,
+        max(STEPS),
+        threads=study.threads,
         on_batch=lambda _, trace, __: found.append(refsim.predictions(trace.logits)),
-    )  # fmt: skip
+    )
     return np.concatenate(found, axis=1)
 
 
@@ -57,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     study = Study.load(args)
     if not any(isinstance(layer, MaxPool2d) for layer in study.network.layers):
         raise SystemExit(f"{study.network.name}: has no max pools; name a weight file that has with -w")
-    labels, ann = study.images.labels_of(study.indices), ann_classes(study)
+    labels, ann = study.images.labels, ann_classes(study)
     assert labels is not None
     contenders = {mode: study.network.with_max_pools(mode) for mode in get_args(MaxMode)}
     contenders["average instead"] = averaged(study.network)

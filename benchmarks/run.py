@@ -128,8 +128,8 @@ def contest(
     graded = sum(int(each.event.sum()) for each in trace.ops.values()) / len(x)
     synapses = sum(
         each.n_synapses
-        for population in compile_network(network, "exact").populations
-        for each in population.projections
+        for target in compile_network(network, "exact").targets
+        for each in target.projections
         if each.port.source != INPUT
     )
     seconds = by_turns(runs, rounds)

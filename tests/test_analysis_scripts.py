@@ -220,7 +220,7 @@ def test_manifest_says_what_refsim_run_prints(
     path = find_weights()
     entry = manifest[path.name]
     assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert entry["training_command"].startswith("refsim train --arch small")
+    assert entry["training_command"].startswith("refsim train --arch vgg7")
     for kind in ("if", "dual"):
         assert entry["test"][kind]["2"] == float(accuracy_of_run(capsys, "--neuron", kind))
 

@@ -55,6 +55,15 @@ def test_lines_for_the_user_are_told_at_once_and_kept(checkpoint):
     assert "ann_accuracy_samples" not in file.network.metadata
 
 
+def test_without_L_the_samples_say_which_L_fits(checkpoint, samples):
+    options = {"samples": samples, "n_samples": 40, "golden": 0}
+    line = converted(checkpoint, L=None, **options).warnings[-1]
+    for L in (2, 4, 8, 16, 32):
+        measured = converted(checkpoint, L=L, **options).network.metadata["ann_accuracy_samples"].split(" ")[0]
+        assert f"{measured} % with L = {L}" in line
+    assert "of 40 samples right; L = " in line
+
+
 def test_the_accuracy_expected_is_that_of_the_samples(checkpoint, samples):
     file = converted(checkpoint, samples=samples, n_samples=40, golden=0)
     measured = float(file.network.metadata["ann_accuracy_samples"].split(" ")[0])
@@ -76,9 +85,13 @@ def test_the_accuracy_expected_is_that_of_the_samples(checkpoint, samples):
         ({"std": (1, np.inf, 1)}, UsageError, "std: the numbers must be finite"),
         ({"classes": "mnist"}, UsageError, "no preset 'mnist'"),
         ({"neuron": "signed"}, UsageError, "neuron must be if or dual, got 'signed'"),
-        ({"arch": "alexnet"}, UsageError, "arch must be auto, vgg, resnet, resnet-cifar, got 'alexnet'"),
+        (
+            {"arch": "alexnet"},
+            UsageError,
+            "arch must be auto, vgg, resnet, resnet-cifar, vgg-features, vgg-slimming, sequential, got 'alexnet'",
+        ),
         ({"bn_eps": -1}, UsageError, "bn_eps must be finite and not negative, got -1"),
-        ({"pool": "max"}, UsageError, "pool must be one of avg, max-cumulative, max-or, got 'max'"),
+        ({"pool": "max"}, UsageError, "pool must be one of none, avg, max-cumulative, max-or, got 'max'"),
         ({"expect": 150}, UsageError, "expect must be a percentage from 0 to 100, got 150"),
         ({"expect": 50}, UsageError, r"the ANN's accuracy on the samples; name some \(samples\)"),
         ({"expect": 50, "L": None, "samples": "x"}, UsageError, "which cannot be computed without L"),
@@ -93,7 +106,7 @@ def test_what_cannot_be_meant_is_one_line(checkpoint, options, kind, message):
 
 @pytest.mark.parametrize("source", ["missing.pth", "a\0b.pth", "/"])
 def test_a_source_that_cannot_be_read_is_one_line(source):
-    with pytest.raises(FormatError, match=r"cannot be opened|not a regular file"):
+    with pytest.raises(FormatError, match=r"cannot be opened|not a checkpoint"):
         converted(source)
 
 

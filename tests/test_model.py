@@ -49,6 +49,7 @@ def network(*layers, **options) -> Network:
         ({"lambda_": np.inf, "L": 4}, r"activation: lambda must be positive and finite, got inf"),
         ({"lambda_": np.nan, "L": 4}, r"activation: lambda must be positive and finite, got nan"),
         ({"lambda_": 1.0, "L": -1}, r"activation: L must be at least 1 \(0: unknown\), got -1"),
+        ({"lambda_": 1.0, "L": 4, "clipped": True}, "activation: a clipped ReLU has no steps, L must be None, got 4"),
         ({"lambda_": 1.0, "L": 4, "shift": 1.0}, r"activation: shift must lie in \[0, 1\), got 1\.0"),
         ({"lambda_": 1.0, "L": 4, "shift": -0.1}, r"activation: shift must lie in \[0, 1\), got -0\.1"),
         ({"lambda_": 1.0, "L": 4, "shift": np.nan}, r"activation: shift must lie in \[0, 1\), got nan"),

@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 
 from refsim.analysis.operations import AnnOperations, SnnOperations
 from refsim.exceptions import FormatError, UsageError
+from refsim.formats.untrusted.opening import read_text, shown
+from refsim.formats.untrusted.text import brief, clean
 
 SNN_CLASSES = tuple(each.name for each in fields(SnnOperations) if each.name != "n_images")
 """Classes of SNN operations that may have a price, as `SnnOperations` counts them."""
 
 ANN_CLASSES = tuple(f"ann_{each.name}" for each in fields(AnnOperations))
 """Classes of ANN operations that may have a price, as `AnnOperations` counts them, with "ann_" before the name."""
+
+MAX_BYTES = 1 << 20
+"""Of a file with prices."""
 
 NO_MEMORY = "memory access is not included, which costs more on most hardware"
 NOT_ROLLS = (
@@ -57,7 +62,8 @@ class EnergyModel:
         known = SNN_CLASSES + ANN_CLASSES
         for key, price in self.joules.items():
             if key not in known:
-                raise UsageError(f"energy model '{self.name}': no operations '{key}'; there are {', '.join(known)}")
+                shown_key, there = clean(key, 60), ", ".join(known)
+                raise UsageError(f"energy model '{self.name}': no operations '{shown_key}'; there are {there}")
             if not isfinite(price) or price < 0:
                 raise UsageError(f"energy model '{self.name}': {key} must be a finite price >= 0, got {price}")
 
@@ -159,7 +165,7 @@ def find_energy_model(name: str) -> EnergyModel:
     path = Path(name)
     if path.suffix in (".toml", ".json"):
         return load_energy_model(path)
-    raise UsageError(f"no energy model '{name}'; use {', '.join(BUILT_IN)}, or a .toml or .json file")
+    raise UsageError(f"no energy model '{clean(name)}'; use {', '.join(BUILT_IN)}, or a .toml or .json file")
 
 
 def load_energy_model(path: Path) -> EnergyModel:
@@ -178,27 +184,27 @@ def load_energy_model(path: Path) -> EnergyModel:
     FormatError
         The file does not exist, is no TOML or JSON, or holds something else.
     """
+    where = shown(path)
+    text = read_text(path, what="price list", most=MAX_BYTES)
     try:
-        text = path.read_text(encoding="utf-8")
         content: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except OSError as error:
-        raise FormatError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path}: not a {path.suffix[1:]} file ({error})") from None
+        raise FormatError(f"{where}: not a {path.suffix[1:]} file ({clean(str(error))})") from None
     if not isinstance(content, dict) or not isinstance(content.get("picojoules"), dict) or not content["picojoules"]:
-        raise FormatError(f"{path}: needs a table 'picojoules' with a price for each class of operation")
+        raise FormatError(f"{where}: needs a table 'picojoules' with a price for each class of operation")
     unknown = sorted(content.keys() - {"name", "source", "picojoules"})
     if unknown:
-        raise FormatError(f"{path}: unknown key '{unknown[0]}'; there are name, source, picojoules")
+        raise FormatError(f"{where}: unknown key '{clean(unknown[0], 60)}'; there are name, source, picojoules")
     texts = {"name": path.stem, "source": "user-defined"} | {k: content[k] for k in ("name", "source") if k in content}
     for key, text in texts.items():
         if not isinstance(text, str):
-            raise FormatError(f"{path}: {key} must be text, got {text!r}")
+            raise FormatError(f"{where}: {key} must be text, got {brief(text)}")
     for key, price in content["picojoules"].items():
         # Written so that nan fails too; the bound keeps integers that no float can hold away from the arithmetic.
         if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < 1e30:
-            raise FormatError(f"{path}: {key} must be a price >= 0 in picojoules, got {price!r}")
+            raise FormatError(f"{where}: {clean(key, 60)} must be a price >= 0 in picojoules, got {brief(price)}")
+    name, source = (clean(texts[key]) for key in ("name", "source"))
     try:
-        return EnergyModel(name=texts["name"], joules=_picojoules(content["picojoules"]), source=texts["source"])
+        return EnergyModel(name=name, joules=_picojoules(content["picojoules"]), source=source)
     except UsageError as error:
-        raise FormatError(f"{path}: {error}") from None
+        raise FormatError(f"{where}: {error}") from None

@@ -50,8 +50,8 @@ class LayerErrors:
         ANN at hand also `propagated` = ReLU(zbar) - ReLU(z) and `total` = phi - ReLU(z). Behind max pools in mode "or"
         what they add stands apart, `pool` = ReLU(zbar) - ReLU(zbar*) (see `split`).
     against_qcfs
-        The same against the ANN's activation QCFS_L: `quantization` (and clipping) against it, `unevenness`,
-        `propagated`, `total` = phi - a = g'. Empty for a ReLU source, or without the ANN.
+        The same against the ANN's activation QCFS_L, or clip(z, 0, lambda): `quantization` (and clipping) against it,
+        `unevenness`, `propagated`, `total` = phi - a = g'. Empty for a ReLU source, or without the ANN.
     k
         How many neurons (times images) fired k spikes more than an evenly timed input asks for.
     n_silent, n_never, n_saturated, n_always
@@ -170,7 +170,7 @@ class ErrorAccumulator:
             self._put("relu", "pool", found.pool)
         self._put("relu", "propagated", found.propagated)
         self._put("relu", "total", found.total)
-        if self.activation is not None and self.activation.L is not None:
+        if self.activation is not None and self.activation.trained:
             found = against(errors, z, self.theta, self.T, self.activation, followed)
             for key in AGAINST_ANN if followed is None else (*AGAINST_ANN, "pool"):
                 self._put("qcfs", key, getattr(found, key))

@@ -12,13 +12,11 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from refsim.engine.modes import KINDS, ExactMode, FloatMode, QuantisedMode, mode_of
 from refsim.engine.results import Result
 from refsim.model import Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Spiking
 
 Floats = NDArray[np.float64]
-
-WHOLE = ("int16", "int8")
-"""Modes in which every sum is exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +66,24 @@ def rounding_bound(network: Network, layer: Spiking, T: int, x_max: float, dtype
 
     One step's current adds K products to a bias: its error is at most (K + 5) eps U, with U the sum of absolute
     terms and eps half a unit in the last place; integrating and resetting round a potential of at most
-    |v0| + theta + T U twice. Errors of T steps add up, and two orders differ by twice the error of one.
+    |v0| + theta + T U twice. Errors of T steps add up, and two orders differ by twice the error of one. Where products
+    are subnormal, each may be off by the least number besides.
     """
-    if dtype in WHOLE:
-        return 0.0
-    eps = float(np.finfo(np.float64 if dtype == "exact" else np.dtype(dtype)).eps) / 2
+    match KINDS[mode_of(dtype)]:
+        case QuantisedMode():
+            return 0.0
+        case FloatMode(dtype=floats):
+            numbers = np.finfo(floats)
+        case ExactMode():
+            numbers = np.finfo(np.float64)
+        case never:
+            assert_never(never)
     size, terms = _current(network, layer.inputs[0], x_max)
-    theta = float(layer.neuron.theta.min())
+    eps, least = float(numbers.eps) / 2, float(numbers.smallest_subnormal)
+    theta = float(layer.neuron.theta.min().astype(numbers.dtype))
     peak = float(np.abs(layer.neuron.v0).max()) + float(layer.neuron.theta.max()) + T * size
-    return 1.01 * 2 * T * eps * ((terms + 5) * size + 2 * peak) / theta
+    rounding = 1.01 * 2 * T * eps * ((terms + 5) * size + 2 * peak)
+    return (rounding + 1.01 * 2 * T * terms * least) / theta
 
 
 def _current(network: Network, name: str, x_max: float) -> tuple[float, int]:

@@ -12,7 +12,7 @@ spikes is what an evenly timed input of the same sum would have caused (QCFS Eq.
     unevenness    = theta k / T,  k = N - level                  NQ Eq. 8; k > 0: too many spikes, k < 0: too few
 
 add up to phi - ReLU(zbar) (QCFS Eq. 9). They are *local*: they take the layer's own input as given. Against the
-ANN's activation a = h(z), with h = ReLU or the ANN's QCFS_L,
+ANN's activation a = h(z), with h = ReLU, or the ANN's QCFS_L or clip(z, 0, lambda),
 
     phi - h(z) = [phi - h(zbar)] + [h(zbar) - h(z)] = local + propagated
 
@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from refsim.exceptions import UsageError
 from refsim.model import Activation, Neuron
-from refsim.reference.activations import qcfs, relu
+from refsim.reference.activations import clipped_relu, qcfs, relu
 
 Array = NDArray[Any]
 
@@ -161,7 +161,7 @@ def against(
 ) -> AnnErrors:
     """Compare a layer with the ANN's activation at its weighted input z (B, *shape).
 
-    `activation.L` None stands for ReLU. The numbers take the type of z and theta.
+    The numbers take the type of z and theta.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def against(
     UsageError
         L is 0, that is, unknown.
     """
-    if activation.L == 0:
+    if activation.kind == "unknown":
         raise UsageError("the file does not say L, the ANN's quantization steps; convert again with --L")
     expected, actual = (_activate(each, activation) for each in (z, errors.zbar))
     before = actual if followed is None else _activate(followed, activation)
@@ -187,17 +187,20 @@ def against(
 
 def _activate(z: Array, activation: Activation) -> Array:
     """What the ANN makes of z; on floats the operations of `reference.activations.qcfs` in their order."""
-    if activation.L is None:
-        return relu(z)
+    lambda_ = over_neurons(activation.bound, z.shape[1:])
     if z.dtype == object:
         # lambda and shift are float64, and a float would turn every Fraction it meets into a float.
-        return qcfs(z, Fraction(activation.lambda_), activation.L, Fraction(activation.shift))
-    level = np.clip(z / activation.lambda_, 0, 1)
+        lambda_ = np.vectorize(Fraction, otypes=[object])(lambda_)
+    if activation.L is None:
+        return clipped_relu(z, lambda_) if activation.clipped else relu(z)
+    if z.dtype == object:
+        return qcfs(z, lambda_, activation.L, Fraction(activation.shift))
+    level = np.clip(z / lambda_, 0, 1)
     level *= activation.L
     level += activation.shift
     np.floor(level, out=level)
     level /= activation.L
-    level *= activation.lambda_
+    level *= lambda_
     return level
 
 

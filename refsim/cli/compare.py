@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from refsim.cli.options import (
+    COUNT,
     HELP,
     color_option,
     data_options,
@@ -19,14 +20,15 @@ from refsim.cli.options import (
     json_option,
     load_images,
     load_weights,
-    note,
     steps_option,
     weights_option,
 )
 from refsim.cli.output import FILES, check_folder
+from refsim.cli.printing import note, show, show_document
 from refsim.cli.progress import bars, note_compilation
 from refsim.cli.tables import use_color
 from refsim.exceptions import UsageError
+from refsim.formats.images.preparation import Preparation
 from refsim.runs.interrupt import Interrupt, interruptible
 from refsim.runs.settings import Progress
 
@@ -50,7 +52,7 @@ ALL = "all"
     metavar="DATA",
     help="Calibration images.  [default: the training part of --data, else images that are not tested on]",
 )
-@click.option("--n-calibrate", type=click.IntRange(1), default=128, show_default=True, help="How many, strided evenly.")
+@click.option("--n-calibrate", type=COUNT, default=128, show_default=True, help="How many, strided evenly.")
 @click.option("--calibrate-on-test", is_flag=True, help="Calibrate on the test images themselves.")
 @dtype_option
 @effort_options
@@ -66,6 +68,10 @@ def compare(
     data: str | None,
     limit: int | None,
     pad: bool,
+    scale: float | None,
+    currents: bool,
+    resize: int | None,
+    crop: int | None,
     methods: str,
     list_: bool,
     T: tuple[int, ...],
@@ -87,12 +93,13 @@ def compare(
     Every method is charged with the steps and operations that it needs besides the T counted steps.
     """
     if list_:
-        click.echo("\n".join(_listing()))
+        show(*_listing())
         return
     if output is not None:
         if output.suffix not in FILES[:2]:
             raise UsageError(f"-o {output}: the name must end in .json or .csv")
         check_folder("-o", output)
+    preparation = Preparation(pad=pad, scale=scale, currents=currents, resize=resize, crop=crop)
     with interruptible() as interrupt:
         from refsim.methods.registry import find_method
         from refsim.runs.compare import compare as compare_methods
@@ -102,7 +109,7 @@ def compare(
             for name in asked:
                 find_method(name)
         file = load_weights(weights)
-        images = load_images(file, data, limit, pad)
+        images = load_images(file, data, limit, preparation, quiet)
         note_compilation(quiet)
         report = compare_methods(
             file,
@@ -126,10 +133,10 @@ def compare(
     if output is not None:
         write_rows(output, report)
     if as_json:
-        click.echo(json_of(report).rstrip())
+        show_document(json_of(report))
         return
     colored = use_color(color) and not markdown
-    click.echo("\n".join(as_markdown(report) if markdown else as_text(report, colored)), color=colored)
+    show(*(as_markdown(report) if markdown else as_text(report, colored)), color=colored)
 
 
 def _timed(quiet: bool, interrupt: Interrupt) -> Progress:

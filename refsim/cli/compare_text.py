@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from refsim.cli.tables import columns, dim, emphasize
-from refsim.formats.untrusted.text import clean
+from refsim.cli.printing import dim, emphasize
+from refsim.cli.tables import columns
 from refsim.reports.compare import Comparison, MethodReport
 from refsim.reports.origin import SOP
 from refsim.reports.units import count
@@ -13,7 +13,7 @@ Rows = list[list[str]]
 
 def as_text(report: Comparison, color: bool) -> list[str]:
     """Aligned tables."""
-    name = emphasize(clean(report.origin.name), color)
+    name = emphasize(report.origin.name, color)
     lines = [f"{name}   {report.origin.source}   sha256 {report.origin.weights_sha256[:12]}"]
     lines += ["", "accuracy in %", *columns(_accuracies(report))]
     lines += ["", _sop_title(report), *columns(_sops(report)), ""]
@@ -22,7 +22,7 @@ def as_text(report: Comparison, color: bool) -> list[str]:
 
 def as_markdown(report: Comparison) -> list[str]:
     """Markdown tables."""
-    lines = [f"{_escaped(clean(report.origin.name))}, {_escaped(report.origin.source)}. Accuracy in %:", ""]
+    lines = [f"{_escaped(report.origin.name)}, {_escaped(report.origin.source)}. Accuracy in %:", ""]
     lines += _markdown(_accuracies(report))
     lines += ["", f"{_sop_title(report)}:", "", *_markdown(_sops(report)), ""]
     return [*lines, *(f"- {_escaped(text)}" for text in _notes(report))]
@@ -82,7 +82,7 @@ def _notes(report: Comparison) -> list[str]:
         default=0.0,
     )
     lines.append(f"95 % intervals of {n} images are at most {50 * widest:.1f} points either way")
-    return [*lines, *(f"left out: {clean(text)}" for text in report.left_out.values())]
+    return [*lines, *(f"left out: {text}" for text in report.left_out.values())]
 
 
 def _markdown(rows: Rows) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from refsim.cli.tables import columns, emphasize
+from refsim.cli.printing import emphasize
+from refsim.cli.tables import columns
 from refsim.cli.trace_text import SPIKES
 from refsim.formats.untrusted.text import clean
 from refsim.reports.diff import Difference

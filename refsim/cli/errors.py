@@ -17,14 +17,15 @@ from refsim.cli.options import (
     load_images,
     load_weights,
     neuron_options,
-    note,
     steps_option,
     weights_option,
 )
 from refsim.cli.plot_option import check_plot
+from refsim.cli.printing import note, show, show_document
 from refsim.cli.progress import bars, note_compilation
 from refsim.cli.tables import use_color
 from refsim.exceptions import InterruptedRunError
+from refsim.formats.images.preparation import Preparation
 from refsim.runs.interrupt import interruptible
 from refsim.runs.settings import Effort
 
@@ -51,6 +52,10 @@ def errors(
     data: str | None,
     limit: int | None,
     pad: bool,
+    scale: float | None,
+    currents: bool,
+    resize: int | None,
+    crop: int | None,
     layers: tuple[str, ...],
     neuron: str | None,
     theta_neg: float | None,
@@ -71,11 +76,12 @@ def errors(
     -T 1,2,4 splits it after each of these numbers of steps.
     """
     effort = Effort(batch=batch, threads=threads)
+    preparation = Preparation(pad=pad, scale=scale, currents=currents, resize=resize, crop=crop)
     with interruptible() as interrupt:
         file = load_weights(weights)
         for key in layers:
             file.network.find_spiking(key)
-        images = load_images(file, data, limit, pad)
+        images = load_images(file, data, limit, preparation, quiet)
         note_compilation(quiet)
         from refsim.cli.errors_text import render
         from refsim.reports.files import as_json as json_of
@@ -105,7 +111,11 @@ def errors(
             raise InterruptedRunError("interrupted; nothing was kept") from None
     if not quiet:
         note(f"{time.perf_counter() - started:.1f} s on {effort.n_threads} threads")
-    click.echo(json_of(report).rstrip() if as_json else "\n".join(render(report, bool(layers), use_color(color))))
+    if as_json:
+        show_document(json_of(report))
+    else:
+        colored = use_color(color)
+        show(*render(report, bool(layers), colored), color=colored)
     if plot is not None:
         from refsim.reports.figures import save_errors
 

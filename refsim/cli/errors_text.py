@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import isfinite
 
 from refsim.analysis.layer_errors import Summary
+from refsim.cli.printing import dim, emphasize
 from refsim.cli.quantised_text import render_rounded
-from refsim.cli.tables import columns, dim, emphasize
+from refsim.cli.tables import columns
 from refsim.formats.untrusted.text import clean
 from refsim.reports.errors import ErrorReport, LayerReport
 from refsim.reports.units import percent
@@ -16,7 +17,7 @@ def render(report: ErrorReport, detailed: bool, color: bool) -> list[str]:
     """The report as text for people: a table with one line per layer, or a paragraph for each layer asked for."""
     kind = "dual threshold" if report.neuron == "dual" else "IF"
     lines = [
-        f"{emphasize(clean(report.origin.name), color)}   {kind}   mean over "
+        f"{emphasize(report.origin.name, color)}   {kind}   mean over "
         f"{report.origin.source}, in units of theta   sha256 {report.origin.weights_sha256[:12]}"
     ]
     if report.rounded is not None:
@@ -47,7 +48,7 @@ def _row(layer: LayerReport, pool: bool) -> list[str]:
         clean(layer.name, 24),
         _theta(layer),
         *(_signed(relu[key].mean) for key in ("clipping", "quantization", "unevenness")),
-        f"QCFS_{layer.L}" if qcfs else "ReLU" if ann else "?",
+        _bounded(layer) if qcfs else "ReLU" if ann else "?",
         *(
             _signed(ann[key].mean) if key in ann else "-"
             for key in ("quantization", *(["pool"] * pool), "propagated", "total")
@@ -62,11 +63,11 @@ _PARTS = ("clipping", "quantization", "unevenness", "local", "pool", "propagated
 
 def _paragraph(layer: LayerReport, T: int, color: bool) -> list[str]:
     errors = layer.errors
-    L = {None: "ReLU", 0: "L unknown"}.get(layer.L, f"L={layer.L}")
-    name = emphasize(f"layer {layer.number} '{clean(layer.name)}'", color)
-    after = ", ".join(clean(each) for each in layer.reads)
+    L = _bounded(layer) if layer.clipped else {None: "ReLU", 0: "L unknown"}.get(layer.L, f"L={layer.L}")
+    name = emphasize(f"layer {layer.number} '{layer.name}'", color)
+    after = ", ".join(layer.reads)
     rows: list[list[str]] = []
-    for title, parts in (("against ReLU", errors.against_relu), (f"against QCFS_{layer.L}", errors.against_qcfs)):
+    for title, parts in (("against ReLU", errors.against_relu), (f"against {_bounded(layer)}", errors.against_qcfs)):
         if parts:
             rows.append([title, "mean", "RMS", "5 %", "median", "95 %"])
             rows += [[f"  {key}", *_spread(parts[key])] for key in _PARTS if key in parts]
@@ -90,6 +91,11 @@ def _paragraph(layer: LayerReport, T: int, color: bool) -> list[str]:
             shape = f"skewness {residual.skewness:+.2f}   excess kurtosis {residual.excess_kurtosis:+.2f}"
         lines.append(f"  g' = phi - a: mean {residual.mean:+.4g}   std {residual.std:.4g} (NQ's delta)   {shape}")
     return lines
+
+
+def _bounded(layer: LayerReport) -> str:
+    """The ANN's activation, if it has a bound."""
+    return "clip" if layer.clipped else f"QCFS_{layer.L}"
 
 
 def _spread(part: Summary) -> list[str]:

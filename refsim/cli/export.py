@@ -8,8 +8,9 @@ import click
 
 from refsim.cli.options import HELP, json_option, load_images, load_weights, weights_argument
 from refsim.cli.output import check_folder
+from refsim.cli.printing import show, show_document
 from refsim.exceptions import UsageError
-from refsim.formats.untrusted.text import clean
+from refsim.formats.images.preparation import Preparation
 
 FORMATS = "npz,h5,hex,csv"
 
@@ -24,7 +25,7 @@ def export() -> None:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
 @click.option("--dtype", type=click.Choice(["int8", "int16"]), default="int8", show_default=True, help="Weights.")
 @click.option("-T", "--T", "T", type=click.IntRange(1), default=4, show_default=True, help="Time steps.")
-@click.option("--images", type=click.IntRange(1), default=8, show_default=True, metavar="N", help="How many, strided.")
+@click.option("--limit", type=click.IntRange(1), default=8, show_default=True, metavar="N", help="Images, strided.")
 @click.option("--data", metavar="PATH", help="As in `refsim run`. [default: the samples in the weight file]")
 @click.option("--pad", is_flag=True, help="Pad smaller images with zeros to the network's size.")
 @click.option("--neuron", type=click.Choice(["if", "dual", "signed"]), help="[default: what the file says]")
@@ -43,7 +44,7 @@ def golden(
     output: Path,
     dtype: str,
     T: int,
-    images: int,
+    limit: int,
     data: str | None,
     pad: bool,
     neuron: str | None,
@@ -62,7 +63,7 @@ def golden(
     manifest = export_golden(
         file,
         output,
-        load_images(file, data, images, pad),
+        load_images(file, data, limit, Preparation(pad=pad), quiet=True),
         T=T,
         dtype=dtype,  # type: ignore[arg-type]  # click has checked the choices
         neuron=neuron or "file",  # type: ignore[arg-type]
@@ -73,10 +74,10 @@ def golden(
     if as_json:
         import json
 
-        click.echo(json.dumps(manifest, indent=2))
+        show_document(json.dumps(manifest, indent=2))
         return
     spikes = sum(each["arrays"].get("spikes/t", [0])[0] for each in manifest["populations"])
-    click.echo(
+    show(
         f"{output}: {', '.join(manifest['formats'])}; {dtype}, T={T}, {manifest['data']['source']}: {count(spikes)} "
         f"spikes of {len(manifest['populations']) - 1} layers; manifest.json says what the numbers mean"
     )
@@ -102,4 +103,4 @@ def nir(network: str | None, output: Path, tool: str, neuron: str | None) -> Non
     check_folder("-o", output)
     file = load_weights(network)
     notes = export_nir(file, output, tool=tool, neuron=neuron or "file")  # type: ignore[arg-type]
-    click.echo("\n".join([f"{output}: {clean(file.network.name)} for {tool}", *(f"  {line}" for line in notes)]))
+    show(f"{output}: {file.network.name} for {tool}", *(f"  {line}" for line in notes))

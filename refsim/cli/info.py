@@ -7,6 +7,7 @@ from dataclasses import replace
 import click
 
 from refsim.cli.options import HELP, dtype_option, json_option, load_weights, weights_option
+from refsim.cli.printing import show, show_document
 
 
 @click.command(context_settings=HELP)
@@ -28,6 +29,8 @@ def info(weights: str | None, with_plan: bool, dtype: str, as_json: bool) -> Non
 
         report = replace(report, plan=describe_plan(compile_network(file.network, dtype)))
     if as_json:
-        click.echo(json_of(report).rstrip())
+        show_document(json_of(report))
         return
-    click.echo(render(report) if report.plan is None else f"{render(report)}\n\n{render_plan(report.plan)}")
+    show(*render(report))
+    if report.plan is not None:
+        show("", *render_plan(report.plan))

@@ -11,14 +11,14 @@ from refsim.reports.info import FileReport, LayerInfo, NeuronReport, Range
 from refsim.reports.plan import ProjectionReport
 
 
-def render(report: FileReport) -> str:
-    """The report as text."""
+def render(report: FileReport) -> list[str]:
+    """The report as lines of text."""
     spec = report.input
     mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (spec.mean, spec.std))
     rows = [
         ("file", report.file),
         ("sha256", report.sha256),
-        ("input", f"{_times(spec.shape)} {spec.color}  {clean(spec.dataset)}".rstrip()),
+        ("input", f"{_times(spec.shape)} {spec.color}  {spec.dataset}".rstrip()),
         ("", f"x = (raw * {spec.scale:.6g} - mean) / std   mean {mean}   std {std}"),
         ("classes", _classes(report)),
         ("samples", _samples(report)),
@@ -26,15 +26,13 @@ def render(report: FileReport) -> str:
         *((clean(key, 20), clean(value)) for key, value in report.provenance.items()),
     ]
     width = max(len(key) for key, _ in rows)
-    return "\n".join(
-        [
-            f"{clean(report.name, 60)}  {len(report.populations)} spiking layers, {report.n_neurons:,} neurons, "
-            f"{report.n_parameters:,} parameters",
-            *(f"  {key:<{width}}  {value}" for key, value in rows),
-            "",
-            *_table([_row(layer) for layer in report.layers]),
-        ]
-    )
+    return [
+        f"{clean(report.name, 60)}  {len(report.populations)} spiking layers, {report.n_neurons:,} neurons, "
+        f"{report.n_parameters:,} parameters",
+        *(f"  {key:<{width}}  {value}" for key, value in rows),
+        "",
+        *_table([_row(layer) for layer in report.layers]),
+    ]
 
 
 def _row(layer: LayerInfo) -> tuple[str, ...]:
@@ -78,7 +76,12 @@ def _neuron(each: NeuronReport) -> str:
     if each.leak != 1:
         text += f"  leak {each.leak:.4g}"
     if each.activation is not None:
-        text += {None: "  ReLU", 0: "  L unknown"}.get(each.activation.L, f"  L={each.activation.L}")
+        shown = {
+            "relu": "ReLU",
+            "clipped": f"ReLU clipped at {_span(Range.of(each.activation.bound))}",
+            "unknown": "L unknown",
+        }
+        text += f"  {shown.get(each.activation.kind, f'L={each.activation.L}')}"
     return text
 
 
@@ -116,8 +119,8 @@ def _samples(report: FileReport) -> str:
     return f"{text}; expected results: {', '.join(golden)}" if golden else text
 
 
-def render_plan(plan: Sequence[ProjectionReport]) -> str:
-    """The plan as text."""
+def render_plan(plan: Sequence[ProjectionReport]) -> list[str]:
+    """The plan as lines of text."""
     rows = [["projection", "reads", "table", "MB", "mode"]]
     for each in plan:
         shared = f", {each.columns} columns" if each.columns > 1 else ""
@@ -136,7 +139,7 @@ def render_plan(plan: Sequence[ProjectionReport]) -> str:
         "tile by tile, tables of tiles x rows x lanes; a row is one synapse of each lane's neuron, columns are "
         "positions that share a tile"
     )
-    return "\n".join([*columns(rows), f"{total:.1f} MB of weight tables: {table}"])
+    return [*columns(rows), f"{total:.1f} MB of weight tables: {table}"]
 
 
 def _unit(each: ProjectionReport) -> str:

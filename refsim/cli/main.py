@@ -1,4 +1,4 @@
-"""Entry point: finds the command, and turns every error into one line and an exit code."""
+"""Entry point: finds the command, and ends every failure in one line and an exit code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 
 import click
 
-from refsim.exceptions import RefsimError
+from refsim.cli.failures import DEBUG, explain, noted_warnings, show_traceback
+from refsim.cli.printing import note
+from refsim.exceptions import UsageError
 from refsim.formats.posix import require_posix
 from refsim.version import __version__
 
@@ -55,31 +57,31 @@ def cli() -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line and exit with the status of docs and `refsim.exceptions`."""
-    try:
-        require_posix()
-        cli.main(args=argv, prog_name="refsim", standalone_mode=False)
-        sys.stdout.flush()
-    except click.exceptions.Abort:
-        _fail("interrupted", 130)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except RefsimError as error:
-        _fail(": ".join([*getattr(error, "__notes__", ()), str(error)]), error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone (`refsim ... | head`); closing quietly is what it expects.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
-    except MemoryError:
-        _fail("out of memory; a smaller --batch needs less", 1)
-    except OSError as error:
-        _fail(f"{error.filename or 'system'}: {error.strerror or error}", 1)
+    """Run the command line and exit with the status of docs and `refsim.exceptions`.
+
+    Whatever happens, the person sees one line. With REFSIM_DEBUG=1 the traceback comes before it.
+    """
+    with noted_warnings():
+        try:
+            require_posix()
+            _refuse_nul(sys.argv[1:] if argv is None else argv)
+            cli.main(args=argv, prog_name="refsim", standalone_mode=False)
+            sys.stdout.flush()
+        except click.exceptions.Exit as stop:
+            sys.exit(stop.exit_code)
+        except BrokenPipeError:
+            # The reader of our output has gone (`refsim ... | head`); closing quietly is what it expects.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (Exception, KeyboardInterrupt) as error:
+            if os.environ.get(DEBUG):
+                show_traceback(error)
+            message, code = explain(error)
+            note(f"refsim: {message}")
+            sys.exit(code)
 
 
-def _fail(message: str, code: int) -> None:
-    click.echo(f"refsim: {message}", err=True)
-    sys.exit(code)
+def _refuse_nul(arguments: list[str]) -> None:
+    """No file, and nothing else, has a name with NUL in it; what is asked about one raises what it likes."""
+    for each in arguments:
+        if "\0" in each:
+            raise UsageError(f"an argument holds the character NUL: {each}")

@@ -8,6 +8,7 @@ import click
 
 from refsim.cli.options import HELP, color_option, energy_option, json_option, load_weights
 from refsim.cli.output import FILES, check_folder
+from refsim.cli.printing import show, show_document
 from refsim.cli.tables import use_color
 from refsim.exceptions import UsageError
 
@@ -48,6 +49,9 @@ def merge(
     done = add_up(runs, None if weights is None else load_weights(weights), energy=energy)
     if output is not None:
         write_rows(output, done)
-    colored = use_color(color) and not as_json
     shown = list(range(1, done.T + 1)) if all_steps else shown_steps(done.T)
-    click.echo(json_of(done).rstrip() if as_json else "\n".join(render(done, shown, colored)), color=colored)
+    if as_json:
+        show_document(json_of(done))
+    else:
+        colored = use_color(color)
+        show(*render(done, shown, colored), color=colored)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import click
 
+from refsim.cli.printing import note
+from refsim.cli.progress import reading_bar
 from refsim.engine.modes import MODES
 from refsim.formats.images.inputs import Images, open_images
+from refsim.formats.images.preparation import Preparation
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.locate import load
 from refsim.formats.weights.parts import WeightFile
@@ -16,6 +20,10 @@ from refsim.formats.weights.parts import WeightFile
 F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_STEPS = 1 << 20
+COUNT = click.IntRange(1, 100_000_000)
+"""A number of images, or of anything else that is counted."""
+
+THREADS = click.IntRange(1, 1024)
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -56,6 +64,22 @@ class Finite(click.FloatRange):
         return number
 
 
+class Factor(Finite):
+    """A positive number, or a fraction such as 1/255."""
+
+    name = "factor"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number that a text says."""
+        above, slash, below = str(value).partition("/")
+        if not slash:
+            return super().convert(value, param, ctx)
+        return super().convert(above, param, ctx) / super().convert(below, param, ctx)
+
+
 def steps_option(default: str = "4") -> Callable[[F], F]:
     """-T with another default."""
     help_ = "Time steps, or a list."
@@ -76,14 +100,23 @@ energy_option = click.option(
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress bar, no notes on stderr.")
 
+preparation_options: Callable[[F], F] = _stack(
+    click.option("--scale", type=Factor(), metavar="F", help="Float images are pixels, times F in 0..1: 1 or 1/255."),
+    click.option("--currents", is_flag=True, help="Float images are input currents, whatever their range."),
+    click.option("--resize", type=click.IntRange(1), metavar="N", help="Bring the shorter side of images to N pixels."),
+    click.option("--crop", type=click.IntRange(1), metavar="N", help="Take the middle N x N pixels of images."),
+)
+"""What is done to images, as in `Preparation`."""
+
 data_options: Callable[[F], F] = _stack(
     click.option(
         "--data",
         metavar="PATH",
         help="CIFAR batches, IDX, npz, npy, HDF5 or an image folder. [default: the samples in the weight file]",
     ),
-    click.option("--limit", type=click.IntRange(1), metavar="N", help="Use N images, evenly strided."),
+    click.option("--limit", type=COUNT, metavar="N", help="Use N images, evenly strided."),
     click.option("--pad", is_flag=True, help="Pad smaller images with zeros to the network's size."),
+    preparation_options,
 )
 
 neuron_options: Callable[[F], F] = _stack(
@@ -106,10 +139,8 @@ dtype_option = click.option(
 )
 
 effort_options: Callable[[F], F] = _stack(
-    click.option("--threads", type=click.IntRange(1), metavar="N", help="[default: all cores]"),
-    click.option(
-        "--batch", type=click.IntRange(1), metavar="N", help="Most images at a time; changes memory, not results."
-    ),
+    click.option("--threads", type=THREADS, metavar="N", help="[default: all cores]"),
+    click.option("--batch", type=COUNT, metavar="N", help="Most images at a time; changes memory, not results."),
     quiet_option,
 )
 
@@ -122,14 +153,9 @@ def load_weights(name: str | None) -> WeightFile:
     return file
 
 
-def load_images(file: WeightFile, data: str | None, limit: int | None, pad: bool) -> Images:
+def load_images(file: WeightFile, data: str | None, limit: int | None, preparation: Preparation, quiet: bool) -> Images:
     """The images named by --data, or the samples in the weight file; warnings go to stderr."""
-    images = open_images(file, data, limit=limit, pad=pad)
+    images = open_images(file, data, limit=limit, **asdict(preparation), progress=reading_bar(quiet))
     for line in images.warnings:
         note(f"refsim: warning: {line}")
     return images
-
-
-def note(text: str) -> None:
-    """A line for the person, on stderr."""
-    click.echo(text, err=True)

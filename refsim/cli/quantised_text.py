@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from refsim.formats.untrusted.text import clean
 from refsim.reports.quantised import RoundedLayer
 from refsim.reports.units import percent
 
@@ -18,5 +17,5 @@ def render_rounded(layers: Sequence[RoundedLayer], dtype: str) -> str:
     saturated, lost = max(each.saturated for each in layers), max(each.lost for each in layers)
     return (
         f"{text}weights rounded to {dtype[3:]} bits, RMS error at most {100 * worst.error:.2g} % "
-        f"('{clean(worst.target)}'), saturated at most {percent(saturated)}, lost at most {percent(lost)}"
+        f"('{worst.target}'), saturated at most {percent(saturated)}, lost at most {percent(lost)}"
     )

@@ -11,6 +11,7 @@ import click
 
 from refsim.cli.options import (
     HELP,
+    Finite,
     color_option,
     data_options,
     dtype_option,
@@ -20,14 +21,15 @@ from refsim.cli.options import (
     load_images,
     load_weights,
     neuron_options,
-    note,
     steps_option,
     weights_option,
 )
 from refsim.cli.output import check_output, is_directory
+from refsim.cli.printing import note, show, show_document
 from refsim.cli.progress import bars, note_compilation
 from refsim.cli.tables import use_color
 from refsim.exceptions import CheckFailedError, UsageError
+from refsim.formats.images.preparation import Preparation
 from refsim.reports.units import percent
 from refsim.runs.interrupt import Interrupt, interruptible
 from refsim.runs.settings import Effort, Settings
@@ -107,7 +109,7 @@ def _record(
 )
 @click.option(
     "--min-accuracy",
-    type=click.FloatRange(0, 100),
+    type=Finite(0, 100),
     metavar="PERCENT",
     help="Exit with 4 if accuracy at T is lower.",
 )
@@ -120,6 +122,10 @@ def run(
     data: str | None,
     limit: int | None,
     pad: bool,
+    scale: float | None,
+    currents: bool,
+    resize: int | None,
+    crop: int | None,
     neuron: str | None,
     theta_neg: float | None,
     theta_neg_mode: str | None,
@@ -161,16 +167,20 @@ def run(
         scheduler=scheduler,
     )  # fmt: skip
     effort = Effort(batch=batch, threads=threads)
+    preparation = Preparation(pad=pad, scale=scale, currents=currents, resize=resize, crop=crop)
     # Before Numba is imported and compiles: both run callbacks that would swallow an interrupt.
     with interruptible() as interrupt:
-        done = _run(weights, data, limit, pad, settings, effort, energy, target, min_accuracy, quiet, interrupt)
+        done = _run(weights, data, limit, preparation, settings, effort, energy, target, min_accuracy, quiet, interrupt)
     from refsim.cli.run_text import render
     from refsim.reports.files import as_json as json_of
     from refsim.reports.run import shown_steps
 
     shown = list(range(1, T[-1] + 1)) if all_steps else list(T) if len(T) > 1 else shown_steps(T[-1])
-    colored = use_color(color) and not as_json
-    click.echo(json_of(done).rstrip() if as_json else "\n".join(render(done, shown, colored)), color=colored)
+    if as_json:
+        show_document(json_of(done))
+    else:
+        colored = use_color(color)
+        show(*render(done, shown, colored), color=colored)
     if min_accuracy is not None:
         for each in done.snn.values():
             if 100 * each.accuracy[-1] < min_accuracy:
@@ -183,7 +193,7 @@ def _run(
     weights: str | None,
     data: str | None,
     limit: int | None,
-    pad: bool,
+    preparation: Preparation,
     settings: Settings,
     effort: Effort,
     energy: str,
@@ -209,7 +219,7 @@ def _run(
     model = find_energy_model(energy)
     file = load_weights(weights)
     unknown = file.network.unknown_L
-    images = load_images(file, data, limit, pad)
+    images = load_images(file, data, limit, preparation, quiet)
     if min_accuracy is not None and not images.has_labels:
         raise UsageError("--min-accuracy needs labelled images")
     note_compilation(quiet)

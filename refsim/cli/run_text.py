@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from refsim.cli.printing import dim, emphasize
 from refsim.cli.quantised_text import render_rounded
-from refsim.cli.tables import columns, dim, emphasize
-from refsim.formats.untrusted.text import clean
+from refsim.cli.tables import columns
 from refsim.reports.origin import SOP
 from refsim.reports.run import Interval, Run, SnnRun
 from refsim.reports.units import count, joules, percent
@@ -18,13 +18,13 @@ def render(run: Run, steps: Sequence[int], color: bool) -> list[str]:
     for each in run.snn.values():
         lines += [_heading(run, each, color), *_table(run, each, steps), _margin(run, each, color), ""]
     for text in (f"SOP = {SOP}", run.model.footnote(), _first_layer(run)):
-        lines.append(dim(clean(text, None), color))
+        lines.append(dim(text, color))
     return lines
 
 
 def _heading(run: Run, each: SnnRun, color: bool) -> str:
     kind = "dual threshold" if each.neuron == "dual" else "IF"
-    name = emphasize(clean(run.origin.name), color)
+    name = emphasize(run.origin.name, color)
     return (
         f"{name}   {len(each.layers)} spiking layers, {kind}   {run.origin.source}   "
         f"sha256 {run.origin.weights_sha256[:12]}"
@@ -63,17 +63,17 @@ def _margin(run: Run, each: SnnRun, color: bool) -> str:
     if run.rounded is not None:
         return dim(f"  {render_rounded(run.rounded, run.dtype)}", color)
     if not each.margins:
-        return dim("  no spiking layers: a linear network", color)
+        return dim("  no spikes: the network has no spiking layers", color)
     closest = min(each.margins, key=lambda margin: margin.least)
     open_ = [margin.name for margin in each.margins if not margin.certified]
     if not open_:
         verdict = "every spike is certified independent of summation order"
     else:
-        verdict = f"not certified independent of summation order: {', '.join(clean(name) for name in open_)}"
+        verdict = f"not certified independent of summation order: {', '.join(open_)}"
     recomputed = sum(int(layer.recomputed.sum()) for layer in each.layers.values())
     if recomputed:
         verdict += f"; {recomputed:,} decisions recomputed in float64"
-    return dim(f"  least decision margin {closest.least:.2g} theta ('{clean(closest.name)}'); {verdict}", color)
+    return dim(f"  least decision margin {closest.least:.2g} theta ('{closest.name}'); {verdict}", color)
 
 
 def _first_layer(run: Run) -> str:

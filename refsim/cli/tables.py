@@ -1,12 +1,10 @@
-"""Small pieces of text output: aligned columns, colours."""
+"""Small pieces of text output: aligned columns, and whether there are colours."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Sequence
-
-import click
 
 
 def use_color(flag: bool | None) -> bool:
@@ -24,13 +22,3 @@ def columns(rows: Sequence[Sequence[str]], gap: int = 3, indent: int = 2) -> lis
         cells = [cell.rjust(width) for cell, width in zip(row, widths)]
         lines.append(" " * indent + (" " * gap).join(cells).rstrip())
     return lines
-
-
-def emphasize(text: str, color: bool) -> str:
-    """Bold, where colours are on."""
-    return click.style(text, bold=True) if color else text
-
-
-def dim(text: str, color: bool) -> str:
-    """Less prominent, where colours are on."""
-    return click.style(text, dim=True) if color else text

@@ -13,7 +13,9 @@ from refsim.cli.options import (
     neuron_options,
     weights_option,
 )
+from refsim.cli.printing import show, show_document
 from refsim.cli.tables import use_color
+from refsim.formats.images.preparation import Preparation
 from refsim.formats.untrusted.text import clean
 
 
@@ -73,7 +75,7 @@ def trace(
 ) -> None:
     """One neuron's life: who spiked into it with which weight, current, potential, decision, margin."""
     file = load_weights(weights)
-    images = load_images(file, data, None, pad)
+    images = load_images(file, data, None, Preparation(pad=pad), quiet=True)
     from refsim.cli.trace_text import render
     from refsim.reports.files import as_json as json_of
     from refsim.runs.trace import trace as follow
@@ -91,4 +93,8 @@ def trace(
         theta_neg_mode=theta_neg_mode,  # type: ignore[arg-type]
         v0=v0,
     )
-    click.echo(json_of(report).rstrip() if as_json else "\n".join(render(report, most, use_color(color))))
+    if as_json:
+        show_document(json_of(report))
+        return
+    colored = use_color(color)
+    show(*render(report, most, colored), color=colored)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from refsim.analysis.life import Arrival, Life, LifeStep
-from refsim.cli.tables import columns, dim, emphasize
-from refsim.formats.untrusted.text import clean
+from refsim.cli.printing import dim, emphasize
+from refsim.cli.tables import columns
 from refsim.reports.trace import NeuronTrace
 
 SPIKES = {1: "+1", 0: "0", -1: "-1"}
@@ -18,7 +18,7 @@ def render(report: NeuronTrace, most: int, color: bool) -> list[str]:
     at = ",".join(map(str, life.place))
     label = "" if report.label is None else f", class {report.label}"
     head = (
-        f"{emphasize(clean(report.origin.name), color)}   {clean(life.layer)} {at} (neuron {life.neuron})   "
+        f"{emphasize(report.origin.name, color)}   {life.layer} {at} (neuron {life.neuron})   "
         f"image {report.image}{label}   {life.dtype}"
     )
     return [head, f"  {_parameters(life)}", "", *_table(life), *_arrivals(life, most, color)]
@@ -62,7 +62,7 @@ def _arrivals(life: Life, most: int, color: bool) -> list[str]:
 def _arrival(life: Life, each: Arrival) -> list[str]:
     at = ",".join(map(str, each.place))
     weight = f"weight {_number(life, each.weight)}"
-    return [clean(each.source), at, f"{each.count:+d}", weight, f"adds {_number(life, each.adds)}"]
+    return [each.source, at, f"{each.count:+d}", weight, f"adds {_number(life, each.adds)}"]
 
 
 def _number(life: Life, value: float) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from refsim.cli.options import COUNT, MOST_STEPS, THREADS, Finite
+from refsim.cli.printing import is_terminal, overwrite, show
 from refsim.exceptions import UsageError
 from refsim.importers.presets import PRESETS
 
@@ -35,36 +36,34 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--arch", type=click.Choice(ARCHITECTURES), required=True, help="Network.")
 @click.option("--head", type=click.Choice(["linear", "4096"]), default="linear", help="VGG: 512-K, 512-4096-4096-K.")
-@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="VGG only.")
+@click.option("--dropout", type=Finite(0, 1, max_open=True), default=0.0, help="VGG only.")
 @click.option("--data", type=click.Choice(list(PRESETS)), default="fashion-mnist", help="Data set.")
 @click.option("--data-path", type=click.Path(path_type=Path, exists=True), help="Its files, training and test split.")
-@click.option(
-    "--size", type=click.IntRange(1), help="Pad to SIZE x SIZE [default: fashion-mnist 32, small and vgg7 28]."
-)
+@click.option("--size", type=COUNT, help="Pad to SIZE x SIZE [default: fashion-mnist 32, small and vgg7 28].")
 @click.option("--activation", type=click.Choice(ACTIVATIONS), default="qcfs", help="Activation of the source ANN.")
-@click.option("-L", "--L", "L", type=click.IntRange(1), default=4, help="Quantization steps.")
-@click.option("--lambda", "lambda_", type=click.FloatRange(0, min_open=True), default=8.0, help="First threshold.")
-@click.option("--epochs", type=click.IntRange(1), default=30)
-@click.option("--batch", type=click.IntRange(1), default=128)
-@click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.1, help="Peak learning rate.")
-@click.option("--momentum", type=click.FloatRange(0, 1, max_open=True), default=0.9)
-@click.option("--weight-decay", type=click.FloatRange(0), default=5e-4, help="On every parameter, lambda too.")
-@click.option("--warmup", type=click.FloatRange(0), default=0.5, help="Epochs of linear warm-up.")
-@click.option("--label-smoothing", type=click.FloatRange(0, 1), default=0.0)
+@click.option("-L", "--L", "L", type=click.IntRange(1, MOST_STEPS), default=4, help="Quantization steps.")
+@click.option("--lambda", "lambda_", type=Finite(0, min_open=True), default=8.0, help="First threshold.")
+@click.option("--epochs", type=COUNT, default=30)
+@click.option("--batch", type=COUNT, default=128)
+@click.option("--lr", type=Finite(0, min_open=True), default=0.1, help="Peak learning rate.")
+@click.option("--momentum", type=Finite(0, 1, max_open=True), default=0.9)
+@click.option("--weight-decay", type=Finite(0), default=5e-4, help="On every parameter, lambda too.")
+@click.option("--warmup", type=Finite(0), default=0.5, help="Epochs of linear warm-up.")
+@click.option("--label-smoothing", type=Finite(0, 1), default=0.0)
 @click.option("--augment", callback=_augmentations, default="crop,flip", help="crop,flip,cutout,autoaugment or none.")
-@click.option("--crop", type=click.IntRange(0), default=4, help="Largest shift of a crop, in pixels.")
-@click.option("--validation", "n_validation", type=click.IntRange(1), default=5000, help="Images held back.")
+@click.option("--crop", type=click.IntRange(0, 1000), default=4, help="Largest shift of a crop, in pixels.")
+@click.option("--validation", "n_validation", type=COUNT, default=5000, help="Images held back.")
 @click.option("--select", type=click.Choice(["last", "ann", "snn"]), help="Epoch to keep [default: nq snn, else last].")
-@click.option("-T", "--T", "T", type=click.IntRange(1), default=4, help="Time steps at which the SNN is watched.")
-@click.option("--watch", "n_watched", type=click.IntRange(1), default=1000, help="Images the SNN is watched on.")
-@click.option("--tau", type=click.IntRange(1), help="Time steps after which nq measures its noise [default: L].")
-@click.option("--seed", type=int, default=1)
+@click.option("-T", "--T", "T", type=click.IntRange(1, MOST_STEPS), default=4, help="Steps the SNN is watched for.")
+@click.option("--watch", "n_watched", type=COUNT, default=1000, help="Images the SNN is watched on.")
+@click.option("--tau", type=COUNT, help="Time steps after which nq measures its noise [default: L].")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1)
 @click.option("--init", type=FILE, help="Checkpoint to start from.")
 @click.option("--init-readout", is_flag=True, help="Take the readout from --init too (same classes).")
 @click.option("--bf16", is_flag=True, help="bfloat16 autocast (pays where the CPU has AMX or AVX512-BF16).")
 @click.option("--compile", "compiled", is_flag=True, help="torch.compile (needs a C++ compiler on the CPU).")
 @click.option("--channels-last", is_flag=True, help="Channels-last memory format.")
-@click.option("--threads", type=click.IntRange(1), help="PyTorch threads.")
+@click.option("--threads", type=THREADS, help="PyTorch threads.")
 @click.option(
     "--run",
     "folder",
@@ -72,7 +71,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     required=True,
     help="Folder of this run; an interrupted one goes on where it stopped.",
 )
-@click.option("--save-every", type=click.IntRange(0), default=0, help="Also save every so many steps.")
+@click.option("--save-every", type=click.IntRange(0, 100_000_000), default=0, help="Also save every so many steps.")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="Weight file [default: RUN/ARCH.h5]."
 )
@@ -124,33 +123,29 @@ def train(
     training = Training(recipe, data, folder, save_every=save_every)
     if recipe.init and not quiet and not training.history:
         kept = ", ".join(training.left_alone) or "nothing"
-        click.echo(f"started from {Path(recipe.init).name}; left as initialised: {kept}")
-    has_bar = _is_terminal() and not quiet
+        show(f"started from {Path(recipe.init).name}; left as initialised: {kept}")
+    has_bar = is_terminal() and not quiet
 
     def on_step(done: int, total: int) -> None:
         if has_bar:
             filled = 30 * done // total
-            click.echo(f"\r[{'#' * filled}{'.' * (30 - filled)}] step {done}/{total}", nl=done == total, err=True)
+            overwrite(f"[{'#' * filled}{'.' * (30 - filled)}] step {done}/{total}", last=done == total)
 
     def on_epoch(epoch: Epoch) -> None:
         if not quiet:
-            click.echo(epoch.line())
+            show(epoch.line())
 
     training.run(on_step, on_epoch)
     summary = finish(training, _command(context), round_to=round_to)
     test = summary["test"]
-    click.echo(f"test  ANN {test['ann']:.2f} on {len(data.test)} images")
+    show(f"test  ANN {test['ann']:.2f} on {len(data.test)} images")
     if test["snn_if"]:
         out = out or folder / f"{recipe.arch}.h5"
         for neuron in ("if", "dual"):
             curve = "  ".join(f"t={t} {value:.2f}" for t, value in test[f"snn_{neuron}"].items())
-            click.echo(f"test  SNN {neuron:4}  {curve}  on {test['snn_images']} images")
+            show(f"test  SNN {neuron:4}  {curve}  on {test['snn_images']} images")
         write_weight_file(out, folder / "weights.pth", recipe, data, summary)
-        click.echo(f"wrote {out}")
-
-
-def _is_terminal() -> bool:
-    return sys.stderr.isatty()
+        show(f"wrote {out}")
 
 
 def _command(context: click.Context) -> str:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from refsim.cli.options import HELP, json_option, load_weights, steps_option, weights_option
+from refsim.cli.options import COUNT, HELP, json_option, load_weights, steps_option, weights_option
+from refsim.cli.printing import show, show_document
 from refsim.cli.progress import note_compilation
 from refsim.exceptions import UsageError
-from refsim.formats.untrusted.text import clean
 
 if TYPE_CHECKING:
     from refsim.verification.verify import Check
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @steps_option()
 @click.option(
     "--limit",
-    type=click.IntRange(1),
+    type=COUNT,
     default=4,
     show_default=True,
     metavar="N",
@@ -42,13 +42,13 @@ def verify(weights: str | None, T: tuple[int, ...], limit: int, reseal: bool, as
     from refsim.verification.verify import verify as verify_file
 
     if as_json:
-        click.echo(json_of(verify_file(file, T=T, limit=limit)).rstrip())
+        show_document(json_of(verify_file(file, T=T, limit=limit)))
         return
-    click.echo(f"{clean(file.name)}: checksum ok   sha256 {file.sha256}")
+    show(f"{file.name}: checksum ok   sha256 {file.sha256}")
     if file.samples is None:
-        click.echo("  no samples in the file: nothing to replay")
+        show("  no samples in the file: nothing to replay")
     elif not file.golden:
-        click.echo("  no golden results in the file")
+        show("  no golden results in the file")
     verify_file(file, T=T, limit=limit, on_check=_show)
 
 
@@ -56,17 +56,17 @@ def _show(check: Check) -> None:
     from refsim.verification.golden import Replay
 
     if isinstance(check, Replay):
-        click.echo(
+        show(
             f"  golden replay ok   {check.neuron}, T={check.T}, {check.n_images} images: "
             f"{check.n_spikes:,} spikes and all logits, in float64 and exact"
         )
         return
-    click.echo(
+    show(
         f"  engine == specification ok   {check.neuron}, T={check.T}, {check.n_images} images: every bit "
         f"({check.seconds:.1f} s)"
     )
-    open_ = ", ".join(clean(name) for name in check.not_certified)
-    click.echo(f"    independent of summation order: {'no, see ' + open_ if open_ else 'certified'}")
+    open_ = ", ".join(check.not_certified)
+    show(f"    independent of summation order: {'no, see ' + open_ if open_ else 'certified'}")
 
 
 def _reseal(weights: str | None) -> None:
@@ -76,4 +76,4 @@ def _reseal(weights: str | None) -> None:
     if weights is None:
         raise UsageError("--reseal changes a file; name it with --weights")
     path = find_weights(weights)
-    click.echo(f"{clean(path.name)}: resealed   sha256 {reseal(path)}")
+    show(f"{path.name}: resealed   sha256 {reseal(path)}")

@@ -44,13 +44,13 @@ def default_batch(plan: Plan, T: int, record: Collection[str] = ()) -> int:
     """Images per batch that keep the working memory of one thread near `BATCH_BYTES`."""
     if plan.fold:
         # An event takes 12 bytes, a list 8; a third of the neurons firing at each step is plenty.
-        per_image = max(prod(each.shape) * T * 5 + prod(each.shape[1:]) * T * 8 for each in plan.populations)
+        per_image = max(prod(each.shape) * T * 5 + prod(each.shape[1:]) * T * 8 for each in plan.targets)
     else:
         # The ANN's activations, the events that list them, and the weighted inputs they become.
-        per_image = 40 * max(prod(each.shape) for each in plan.populations)
+        per_image = 40 * max(prod(each.shape) for each in plan.targets)
     if record:
         # Dense spikes, or a few numbers per neuron, of all populations at once.
-        per_image += sum(prod(each.shape) * (T if {"spikes", "n"} & set(record) else 24) for each in plan.populations)
+        per_image += sum(prod(each.shape) * (T if {"spikes", "n"} & set(record) else 24) for each in plan.targets)
     return int(np.clip(BATCH_BYTES // max(per_image, 1), 1, 32))
 
 

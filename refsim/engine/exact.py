@@ -17,9 +17,9 @@ from refsim.engine.kernels.exact import ExactNeurons
 from refsim.engine.kernels.layout import Layout
 from refsim.engine.kernels.recompute import Stored
 from refsim.engine.kernels.synapse import Synapses
-from refsim.engine.tables import CHW, by_position, by_tile, identity_of, synapses_of
+from refsim.engine.tables import CHW, by_position, by_tile, identity_of, shared, synapses_of
 from refsim.engine.wiring import Wire
-from refsim.model import Linear, Neuron, Spiking
+from refsim.model import Neuron, Spiking
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -51,21 +51,21 @@ class Exact:
     stored: tuple[Stored, ...]
 
 
-def exact_of(layer: Spiking | Linear, wires: list[Wire], shape: CHW, layout: Layout) -> Exact | str:
+def exact_of(layer: Spiking, wires: list[Wire], shape: CHW, layout: Layout) -> Exact | str:
     """The population in whole numbers, or why it cannot be."""
-    if not isinstance(layer, Spiking):
-        return "the readout's logits are float64"
     if any(wire.is_image for wire in wires):
         return "the image drives it, with currents in float64"
     if layer.neuron.leak != 1:
         return "its potential leaks, which is no whole number"
-    if layer.neuron.theta.ndim == 3:
+    neuron = layer.neuron
+    if shared(neuron.theta).ndim == 3:
         return "its theta differs between positions"
     for wire in wires:
         if wire.theta.ndim == 3:
             return f"the spikes of '{wire.port.source}' differ in size between positions"
-    neuron = layer.neuron
-    theta = np.ascontiguousarray(np.broadcast_to(neuron.theta, shape[:1]))
+        if wire.port.sized:
+            return f"a pool adds the spikes of '{wire.port.source}' by their sizes: its theta is given by position"
+    theta = np.ascontiguousarray(np.broadcast_to(shared(neuron.theta), shape[:1]))
     bias, highest, lowest = np.zeros((3, shape[0]))
     n_rows, terms = 0, 1
     for wire in wires:

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from refsim.engine.exact import Exact, exact_of
 from refsim.engine.fanout import unpool
+from refsim.engine.floats import FloatCurrents, FloatNumbers, float_numbers
 from refsim.engine.kernels.layout import Layout
-from refsim.engine.kernels.neuron import Neurons
 from refsim.engine.kernels.synapse import Synapses
-from refsim.engine.modes import MODES, Mode
-from refsim.engine.quantised import WEIGHTS, Quantised, quantise
-from refsim.engine.tables import CHW, by_position, identity_of, neurons_of, synapses_of
+from refsim.engine.modes import KINDS, ExactMode, FloatMode, Mode, QuantisedMode, mode_of
+from refsim.engine.quantised import Quantised, QuantisedCurrents, quantised_of, quantised_readout
+from refsim.engine.tables import CHW, by_position, identity_of, synapses_of
 from refsim.engine.wiring import Port, Wire, as_chw, layout_of, wires_of
-from refsim.exceptions import UsageError
 from refsim.model import INPUT, Activation, Conv2d, Linear, MaxPool2d, Network, Shape, Spiking
 
 Array = NDArray[Any]
@@ -42,7 +41,7 @@ class Projection:
     psp
         (1 or H * W, C), where flattened (1, C * H * W): what one spike is psp, 1 or theta; None for the image.
     theta
-        (H * W, C), theta of the source where a pool adds spikes of different size; else None.
+        (H * W, C), theta of the source where a pool adds spikes of sizes of their own; else None.
     fan_out
         (H, W, 1 or C) int64: existing synapses of each position of `pooled_shape`.
     fan_out_spike
@@ -76,14 +75,11 @@ class Projection:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Population:
-    """Neurons (or the readout, which has none) and the projections into them.
+class Target:
+    """What projections lead into.
 
     shape, layer_shape : (C, H, W), where a vector is (N, 1, 1); and as the network has it
     layout : which neurons are computed together
-    neurons, integers, quantised
-        Parameters for floats, for `exact`, for whole numbers of 8 or 16 bits; one of them, and for the readout in
-        floats none.
     mode, reason
         The numbers in which it computes, and why these if others were asked for.
     """
@@ -93,17 +89,34 @@ class Population:
     layer_shape: Shape
     layout: Layout
     projections: tuple[Projection, ...]
-    neurons: Neurons | None
-    integers: Exact | None
-    quantised: Quantised | None
-    activation: Activation | None
     mode: Mode
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Population(Target):
+    """Neurons, and the projections into them."""
+
+    numbers: FloatNumbers | Exact | Quantised
+    activation: Activation | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Readout(Target):
+    """The last layer: currents of each class, and no neurons."""
+
+    numbers: FloatCurrents | QuantisedCurrents
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
-    """What the event machine runs: populations in order; the last is the readout."""
+    """What the event machine runs: the populations in order, then the readout.
+
+    mode
+        The numbers that were asked for.
+    dtype
+        Of floats, wherever there are some.
+    """
 
     network: Network
     mode: Mode
@@ -111,21 +124,33 @@ class Plan:
     fold: bool
     skip_zero_weights: bool
     populations: tuple[Population, ...]
+    readout: Readout
+
+    @property
+    def targets(self) -> tuple[Population | Readout, ...]:
+        """Populations and readout in the order in which they run."""
+        return (*self.populations, self.readout)
 
     def finished_after(self, index: int) -> set[str]:
-        """Sources that no population behind the given one reads."""
+        """Sources that no target behind the given one reads."""
         seen, ahead = (
-            {each.port.source for population in part for each in population.projections}
-            for part in (self.populations[: index + 1], self.populations[index + 1 :])
+            {each.port.source for target in part for each in target.projections}
+            for part in (self.targets[: index + 1], self.targets[index + 1 :])
         )
         return seen - ahead
 
     @cached_property
     def in_floats(self) -> Plan:
         """The same plan in float64 throughout, whose potentials can be recorded; itself unless `exact`."""
-        if self.mode != "exact":
-            return self
-        return compile_network(self.network, np.float64, fold=self.fold, skip_zero_weights=self.skip_zero_weights)
+        match KINDS[self.mode]:
+            case ExactMode():
+                return compile_network(
+                    self.network, np.float64, fold=self.fold, skip_zero_weights=self.skip_zero_weights
+                )
+            case FloatMode() | QuantisedMode():
+                return self
+            case never:
+                assert_never(never)
 
     @cached_property
     def following(self) -> Plan:
@@ -158,10 +183,16 @@ def compile_network(
     UsageError
         No such numbers, or a network that "int16" and "int8" cannot hold.
     """
-    mode = _mode(dtype)
-    if not fold and mode != "float32":
-        mode = "float64"  # activations of the ANN are no whole numbers
-    floats = np.dtype(np.float32 if mode == "float32" else np.float64)
+    mode = mode_of(dtype)
+    match KINDS[mode]:
+        case FloatMode(dtype=floats):
+            pass
+        case ExactMode() | QuantisedMode():
+            floats = np.dtype(np.float64)
+            if not fold:
+                mode = "float64"  # activations of the ANN are no whole numbers
+        case never:
+            assert_never(never)
     compiler = _Compiler(network, mode, floats, fold, skip_zero_weights)
     return Plan(
         network=network,
@@ -169,16 +200,9 @@ def compile_network(
         dtype=floats,
         fold=fold,
         skip_zero_weights=skip_zero_weights,
-        populations=tuple(compiler.population(layer) for layer in network.driven),
+        populations=tuple(compiler.population(layer) for layer in network.spiking),
+        readout=compiler.readout(network.readout),
     )
-
-
-def _mode(dtype: DTypeLike) -> Mode:
-    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
-    for mode in MODES:
-        if name == mode:
-            return mode
-    raise UsageError(f"numbers must be one of {', '.join(MODES)}, got {name}")
 
 
 @dataclass(frozen=True)
@@ -189,33 +213,72 @@ class _Compiler:
     fold: bool
     skip_zero: bool
 
-    def population(self, layer: Spiking | Linear) -> Population:
+    def population(self, layer: Spiking) -> Population:
         adder, wires = wires_of(self.network, layer, self.fold)
         shape = as_chw(self.network.shapes[layer.name])
         layout = layout_of(shape, wires)
-        exact = exact_of(layer, wires, shape, layout) if self.mode == "exact" else ""
-        reason, integers = (exact, None) if isinstance(exact, str) else ("", exact)
-        quantised = quantise(layer, wires, shape, layout, self.mode) if self.mode in WEIGHTS else None
+        numbers: FloatNumbers | Exact | Quantised
         tables: tuple[Synapses | None, ...] = (None,) * len(wires)
-        if integers is not None or quantised is not None:
-            tables = (integers or quantised).synapses  # type: ignore[union-attr]
+        mode, reason = self.mode, ""
+        match KINDS[mode]:
+            case FloatMode():
+                numbers = float_numbers(layer, shape, layout, self.dtype)
+            case ExactMode():
+                exact = exact_of(layer, wires, shape, layout)
+                if isinstance(exact, str):
+                    mode, reason = "float64", exact
+                    numbers = float_numbers(layer, shape, layout, self.dtype)
+                else:
+                    numbers, tables = exact, exact.synapses
+            case QuantisedMode(weights=weights):
+                numbers = quantised_of(layer, wires, shape, layout, weights)
+                tables = numbers.currents.synapses
+            case never:
+                assert_never(never)
         return Population(
             name=layer.name,
             shape=shape,
             layer_shape=self.network.shapes[layer.name],
             layout=layout,
-            projections=tuple(
-                self._projection(wire, adder, shape, layout, table) for wire, table in zip(wires, tables)
-            ),
-            neurons=neurons_of(layer.neuron, shape, layout, self.dtype)
-            if isinstance(layer, Spiking) and integers is None and quantised is None
-            else None,
-            integers=integers,
-            quantised=quantised,
-            activation=layer.neuron.activation if isinstance(layer, Spiking) else None,
-            mode="float64" if reason else self.mode,
+            projections=self._projections(wires, adder, shape, layout, tables),
+            mode=mode,
             reason=reason,
+            numbers=numbers,
+            activation=layer.neuron.activation,
         )
+
+    def readout(self, layer: Linear) -> Readout:
+        adder, wires = wires_of(self.network, layer, self.fold)
+        shape = as_chw(self.network.shapes[layer.name])
+        layout = layout_of(shape, wires)
+        numbers: FloatCurrents | QuantisedCurrents = FloatCurrents(dtype=self.dtype)
+        tables: tuple[Synapses | None, ...] = (None,) * len(wires)
+        mode, reason = self.mode, ""
+        match KINDS[mode]:
+            case FloatMode():
+                pass
+            case ExactMode():
+                mode, reason = "float64", "the readout's logits are float64"
+            case QuantisedMode(weights=weights):
+                numbers = quantised_readout(layer, wires, shape, layout, weights)
+                tables = numbers.synapses
+            case never:
+                assert_never(never)
+        return Readout(
+            name=layer.name,
+            shape=shape,
+            layer_shape=self.network.shapes[layer.name],
+            layout=layout,
+            projections=self._projections(wires, adder, shape, layout, tables),
+            mode=mode,
+            reason=reason,
+            numbers=numbers,
+        )
+
+    def _projections(
+        self, wires: list[Wire], adder: str, target: CHW, layout: Layout, tables: tuple[Synapses | None, ...]
+    ) -> tuple[Projection, ...]:
+        return tuple(self._projection(wire, adder, target, layout, table) for wire, table in zip(wires, tables))
 
     def _projection(self, wire: Wire, adder: str, target: CHW, layout: Layout, synapses: Synapses | None) -> Projection:
         port, conv, input_shape = wire.port, wire.conv, wire.input_shape
@@ -238,9 +301,15 @@ class _Compiler:
             target=adder if wire.layer is None else wire.layer.name,
             pooled_shape=wire.pooled_shape,
             psp=None if wire.is_image else wire.psp(self.dtype),
-            theta=by_position(wire.theta, wire.source, self.dtype) if port.sized else None,
+            theta=_everywhere(wire, self.dtype) if port.sized else None,
             synapses=synapses,
             fan_out=fan_out,
             fan_out_spike=fan_out_spike,
             windows=windows,
         )
+
+
+def _everywhere(wire: Wire, dtype: np.dtype[Any]) -> Array:
+    """theta of the source, (H * W, C)."""
+    c, h, w = wire.source
+    return np.broadcast_to(by_position(wire.theta, wire.source, dtype), (h * w, c))

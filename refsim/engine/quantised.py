@@ -37,8 +37,6 @@ MOST_BITS = 16
 LARGEST = 2**31 - 1
 """What numbers of 32 bits are saturated to, with either sign."""
 
-WEIGHTS: dict[str, np.dtype[Any]] = {"int16": np.dtype(np.int16), "int8": np.dtype(np.int8)}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Rounding:
@@ -57,18 +55,16 @@ class Rounding:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Quantised:
-    """A population (or the readout) of the quantised network.
+class QuantisedCurrents:
+    """The currents of a population, or the readout, of the quantised network.
 
     dtype
         Of the weights.
     bits, unit : (C,), s of each channel, and its unit in the unit of the ANN's activations
     synapses : by projection, None where the image drives it, whose current is computed in float64
     bias : (C,) int64, of all projections of spikes together
-    neurons
-        With int32 parameters; None for the readout.
     largest
-        Most units that one step of spikes and bias can add to a potential.
+        Most units that one step of spikes and bias can amount to.
     """
 
     dtype: np.dtype[Any]
@@ -76,9 +72,20 @@ class Quantised:
     unit: Floats
     synapses: tuple[Synapses | None, ...]
     bias: Counts
-    neurons: QuantisedNeurons | None
     largest: int
     roundings: tuple[Rounding, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quantised:
+    """A population of the quantised network.
+
+    neurons
+        With int32 parameters.
+    """
+
+    currents: QuantisedCurrents
+    neurons: QuantisedNeurons
 
     def fits_32_bits(self, T: int, image: float) -> bool:
         """Whether no potential can leave 32 bits within T steps, if the image adds at most `image` units to each.
@@ -88,14 +95,12 @@ class Quantised:
         |v| <= theta. The sum of the currents, t U, is smaller. A lane that does not fire may wrap around in a sum
         m +- theta that nobody selects.
         """
-        if self.neurons is None:
-            return False
         largest = max(int(np.abs(each).max()) for each in (self.neurons.theta, self.neurons.v0))
-        return largest + T * (self.largest + image) <= LARGEST
+        return largest + T * (self.currents.largest + image) <= LARGEST
 
 
-def quantise(layer: Spiking | Linear, wires: list[Wire], shape: CHW, layout: Layout, mode: str) -> Quantised:
-    """A population or the readout with weights of the given mode.
+def quantised_of(layer: Spiking, wires: list[Wire], shape: CHW, layout: Layout, weights: np.dtype[Any]) -> Quantised:
+    """A population with weights of the given type.
 
     Raises
     ------
@@ -103,47 +108,88 @@ def quantise(layer: Spiking | Linear, wires: list[Wire], shape: CHW, layout: Lay
         What has no counterpart in whole numbers: a leak, spikes of a channel that differ in size between positions,
         and sums that may exceed 32 bits.
     """
-    dtype = WEIGHTS[mode]
-    limit = np.iinfo(dtype).max
-    _check(layer, wires, mode)
-    theta = np.ones(shape[0])
-    if isinstance(layer, Spiking):
-        value = layer.neuron.theta
-        theta = np.array(np.broadcast_to(value.reshape(len(value), -1).min(axis=1) if value.ndim else value, shape[0]))
-    spiking = [wire for wire in wires if not wire.is_image]
-    largest = np.zeros(shape[0])
-    for wire in spiking:
+    if layer.neuron.leak != 1:
+        raise UsageError(
+            f"layer '{layer.name}': its potential leaks (factor {layer.neuron.leak}), which has no counterpart in "
+            f"{weights}; use --dtype exact"
+        )
+    _check_sizes(layer, wires, weights)
+    value = layer.neuron.theta
+    theta = np.array(np.broadcast_to(value.reshape(len(value), -1).min(axis=1) if value.ndim else value, shape[0]))
+    bits = bits_of(_largest_weights(wires, theta), np.iinfo(weights).max)
+    return Quantised(
+        currents=_currents(layer, wires, layout, theta, bits, weights),
+        neurons=_neurons(layer.neuron, theta, bits, shape, layout),
+    )
+
+
+def quantised_readout(
+    layer: Linear, wires: list[Wire], shape: CHW, layout: Layout, weights: np.dtype[Any]
+) -> QuantisedCurrents:
+    """The readout with weights of the given type, and one unit for all classes.
+
+    Raises
+    ------
+    UsageError
+        Spikes of a channel that differ in size between positions, and sums that may exceed 32 bits.
+    """
+    _check_sizes(layer, wires, weights)
+    one = np.ones(shape[0])
+    largest = _largest_weights(wires, one).max()
+    bits = bits_of(np.full(shape[0], largest), np.iinfo(weights).max)
+    return _currents(layer, wires, layout, one, bits, weights)
+
+
+def _largest_weights(wires: list[Wire], theta: Floats) -> Floats:
+    """The largest absolute weight that spikes meet, of each target channel, in units of theta (C,)."""
+    largest = np.zeros(len(theta))
+    for wire in wires:
+        if wire.is_image:
+            continue
         for channels, values in wire.per_count():
             found = np.abs(values.reshape(len(values), -1)).max(axis=1, initial=0) / theta[channels]
             largest[channels] = np.maximum(largest[channels], found)
-    bits = bits_of(largest if isinstance(layer, Spiking) else np.full(shape[0], largest.max()), limit)
+    return largest
+
+
+def _currents(
+    layer: Spiking | Linear, wires: list[Wire], layout: Layout, theta: Floats, bits: Counts, weights: np.dtype[Any]
+) -> QuantisedCurrents:
+    """Weights and biases in units of theta / 2^bits, both (C,).
+
+    Raises
+    ------
+    UsageError
+        Sums that may exceed 32 bits.
+    """
     tables: dict[int, Synapses] = {}
     roundings = []
-    bias, sums = np.zeros(shape[0]), np.zeros(shape[0], dtype=np.int64)
-    for wire in spiking:
-        rounding = _Rounder(limit)
-        weight = wire.in_units(theta, 2.0**bits, rounding).astype(dtype, copy=False)
+    bias, sums = np.zeros(len(theta)), np.zeros(len(theta), dtype=np.int64)
+    for wire in wires:
+        if wire.is_image:
+            continue
+        rounding = _Rounder(np.iinfo(weights).max)
+        weight = wire.in_units(theta, 2.0**bits, rounding).astype(weights, copy=False)
         roundings.append(rounding.result(layer.name if wire.layer is None else wire.layer.name))
         sums += np.array([np.abs(each.astype(np.int64)).sum() for each in weight]) * wire.port.window_size
         if wire.conv is None:
             table = identity_of(weight, layout, wire.input_shape)
         else:
             bias += wire.conv.bias
-            table = synapses_of(wire.conv, weight, np.zeros(shape[0], dtype=dtype), layout, wire.input_shape, ones=True)
+            no_bias = np.zeros(len(theta), dtype=weights)
+            table = synapses_of(wire.conv, weight, no_bias, layout, wire.input_shape, ones=True)
         tables[id(wire)] = table._replace(weight=paired(table.weight), ones=True)
     if sums.max() > LARGEST:
         raise UsageError(
-            f"layer '{layer.name}': sums of its weights may exceed 32 bits in {mode}; use --dtype exact, or int8"
+            f"layer '{layer.name}': sums of its weights may exceed 32 bits in {weights}; use --dtype exact, or int8"
         )
-    unit = theta * 2.0**-bits
     whole_bias = _saturated(bias / theta * 2.0**bits)
-    return Quantised(
-        dtype=dtype,
+    return QuantisedCurrents(
+        dtype=weights,
         bits=bits,
-        unit=unit,
+        unit=theta * 2.0**-bits,
         synapses=tuple(tables.get(id(wire)) for wire in wires),
         bias=whole_bias,
-        neurons=_neurons(layer.neuron, theta, bits, shape, layout) if isinstance(layer, Spiking) else None,
         largest=int((sums + np.abs(whole_bias)).max()),
         roundings=tuple(roundings),
     )
@@ -155,17 +201,12 @@ def bits_of(largest: Floats, limit: int) -> Counts:
     return np.asarray(np.maximum(fits.sum(axis=1) - 1, 0), dtype=np.int64)
 
 
-def _check(layer: Spiking | Linear, wires: list[Wire], mode: str) -> None:
-    if isinstance(layer, Spiking) and layer.neuron.leak != 1:
-        raise UsageError(
-            f"layer '{layer.name}': its potential leaks (factor {layer.neuron.leak}), which has no counterpart in "
-            f"{mode}; use --dtype exact"
-        )
+def _check_sizes(layer: Spiking | Linear, wires: list[Wire], weights: np.dtype[Any]) -> None:
     for wire in wires:
         if not wire.is_image and wire.theta.ndim == 3 and (wire.port.pool is not None or not wire.port.flatten):
             raise UsageError(
                 f"layer '{layer.name}': the spikes of '{wire.port.source}' differ in size between positions, and "
-                f"{mode} has one weight for all of them; use --dtype exact"
+                f"{weights} has one weight for all of them; use --dtype exact"
             )
 
 

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from refsim.engine.kernels.lanes import TILE
 from refsim.engine.kernels.layout import Layout
-from refsim.engine.kernels.neuron import Neurons
 from refsim.engine.kernels.synapse import Synapses
-from refsim.model import Conv2d, Linear, Neuron
+from refsim.model import Conv2d, Linear
 
 Array = NDArray[Any]
 CHW = tuple[int, int, int]
@@ -108,25 +107,14 @@ def identity_of(psp: Array, layout: Layout, input_shape: CHW) -> Synapses:
     )
 
 
-def neurons_of(neuron: Neuron, shape: CHW, layout: Layout, dtype: np.dtype[Any]) -> Neurons:
-    """The parameters of a population in a float type."""
-    theta, theta_neg, v0 = (
-        by_position(value, shape, dtype) for value in (neuron.theta, neuron.negative_threshold, neuron.v0)
-    )
-    return Neurons(
-        theta=by_tile(theta, layout, np.inf),
-        per_theta=by_tile((1 / theta).astype(dtype), layout, 1),
-        theta_neg=by_tile(theta_neg, layout, -np.inf),
-        v0=by_tile(v0, layout, 0),
-        leak=dtype.type(neuron.leak),
-        dual=neuron.dual,
-        gross=neuron.gate == "gross",
-        zero=neuron.reset == "zero",
-    )
+def shared(value: Array) -> Array:
+    """A parameter (C, H, W) that is the same at all positions as (C,); any other as it is."""
+    return value[:, 0, 0] if value.ndim == 3 and bool((value == value[:, :1, :1]).all()) else value
 
 
 def by_position(value: Array, shape: CHW, dtype: np.dtype[Any]) -> Array:
     """A parameter as (H * W, C), or (1, C) where all positions share it."""
+    value = shared(value)
     if value.ndim == 3:
         return np.ascontiguousarray(np.moveaxis(value, 0, 2).reshape(-1, shape[0]).astype(dtype))
     return np.ascontiguousarray(np.broadcast_to(value.reshape(1, -1), (1, shape[0])).astype(dtype))

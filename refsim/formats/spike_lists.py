@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.exceptions import FormatError
+from refsim.formats.untrusted.opening import ANY_SIZE, open_file, read_text, require_regular
 from refsim.formats.untrusted.text import clean
 
 Array = NDArray[Any]
@@ -20,6 +22,9 @@ Counts = NDArray[np.int64]
 
 REQUIRED = ("layer", "t", "neuron")
 OPTIONAL = ("sign", "image")
+
+MOST_TEXT = 1 << 31
+"""Bytes of a table; one of 100 million spikes has about as many."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,12 +99,12 @@ def _whole(name: str, key: str, values: Array, n: int) -> Counts:
 
 
 def _from_csv(path: Path) -> Mapping[str, Array]:
+    text = read_text(path, what="list of spikes", most=MOST_TEXT)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.reader(file)
-            head = [each.strip() for each in next(rows, [])]
-            table = [row for row in rows if row]
-    except (UnicodeDecodeError, csv.Error) as error:
+        rows = csv.reader(io.StringIO(text, newline=""))
+        head = [each.strip() for each in next(rows, [])]
+        table = [row for row in rows if row]
+    except csv.Error as error:
         raise FormatError(f"{clean(str(path), None)}: not a table of text ({error})") from None
     columns: dict[str, Array] = {}
     for number, key in enumerate(head):
@@ -114,10 +119,13 @@ def _from_csv(path: Path) -> Mapping[str, Array]:
 
 def _from_npz(path: Path) -> Mapping[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with (
+            open_file(path, what="list of spikes", most=ANY_SIZE) as opened,
+            np.load(opened, allow_pickle=False) as file,
+        ):
             return {key: file[key] for key in REQUIRED + OPTIONAL if key in file.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FormatError):
             raise
         raise FormatError(f"{clean(str(path), None)}: not an npz archive of plain arrays ({error})") from None
 
@@ -125,10 +133,9 @@ def _from_npz(path: Path) -> Mapping[str, Array]:
 def _from_hdf5(path: Path) -> Mapping[str, Array]:
     import h5py
 
+    require_regular(path, what="list of spikes")
     try:
         with h5py.File(path, "r") as file:
             return {key: file[key][()] for key in REQUIRED + OPTIONAL if isinstance(file.get(key), h5py.Dataset)}
     except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
         raise FormatError(f"{clean(str(path), None)}: not an HDF5 file ({error})") from None

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import isqrt
 from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.exceptions import FormatError, NetworkError
+from refsim.exceptions import FormatError, NetworkError, UsageError
 from refsim.formats.untrusted.unpickler import shown
-from refsim.importers.options import Pool
-from refsim.importers.parameters import NeuronChoice, as_int8, fold_batch_norm
+from refsim.importers.keys import THRESHOLD
+from refsim.importers.options import ImageShape, ImportOptions, MaxKind, Pool
+from refsim.importers.parameters import compact, fold_batch_norm
 from refsim.model import INPUT, Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Shape, Spiking
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What a layout makes of a state dict.
+
+    shape
+        (C, H, W) of the image.
+    architecture
+        Its name.
+    assumed
+        What the keys do not show and the layout implies, for the user to check.
+    """
+
+    shape: ImageShape
+    layers: tuple[AnyLayer, ...]
+    architecture: str
+    assumed: tuple[str, ...] = ()
 
 
 class Graph:
@@ -28,19 +48,19 @@ class Graph:
     where
         The file, for messages.
     shape : (C, H, W) of the image
-    bn_eps
-        eps of every batch normalisation.
     """
 
-    def __init__(
-        self, tensors: Mapping[str, Array], *, where: str, shape: Shape, choice: NeuronChoice, bn_eps: float
-    ) -> None:
+    def __init__(self, tensors: Mapping[str, Array], *, where: str, shape: ImageShape, options: ImportOptions) -> None:
+        self.tensors = tensors
         self.left = {key: value for key, value in tensors.items() if not key.endswith(".num_batches_tracked")}
         self.where = where
-        self.choice = choice
-        self.bn_eps = bn_eps
+        self.choice = options.choice
+        self.bn_eps = options.bn_eps
+        self.options = options
         self.layers: list[AnyLayer] = []
+        self._image = shape
         self.shapes: dict[str, Shape] = {INPUT: shape}
+        self._assumed: list[str] = []
 
     def take(self, key: str) -> Array:
         """Use up one tensor.
@@ -54,28 +74,61 @@ class Graph:
             raise FormatError(f"{self.where}: {shown(key)} is missing")
         return self.left.pop(key)
 
-    def finish(self) -> tuple[AnyLayer, ...]:
-        """The layers; FormatError if a key was not used: a module we do not know changes the result."""
+    def has_norm(self, name: str) -> bool:
+        """Whether a batch normalisation of this name is there."""
+        return f"{name}.running_mean" in self.left
+
+    def assume(self, line: str) -> None:
+        """Remember something that the keys do not show, for the user to check."""
+        if line not in self._assumed:
+            self._assumed.append(line)
+
+    def finish(self, architecture: str) -> Built:
+        """The network; FormatError if a key was not used: a module we do not know changes the result."""
         if self.left:
             first = shown(next(iter(self.left)))
             more = f" and {len(self.left) - 1} more" if len(self.left) > 1 else ""
             raise FormatError(
-                f"{self.where}: {first}{more} belongs to no layer that refsim knows in this architecture; "
-                "remove it from the state dict if the network does not use it"
+                f"{self.where}: {first}{more} belongs to no layer that refsim knows in this architecture, and what "
+                "it does there would be lost; if it is one of the layout's under another name, --keys MAP.toml "
+                "renames it (docs/layouts.md)"
             )
-        return tuple(self.layers)
+        return Built(
+            shape=self._image, layers=tuple(self.layers), architecture=architecture, assumed=tuple(self._assumed)
+        )
 
-    def conv(self, name: str, source: str, *, bn: str | None = None, stride: int = 1) -> str:
-        """A convolution with "same" padding, and the batch normalisation behind it folded in."""
-        weight = self.take(f"{name}.weight")
+    def conv(
+        self,
+        name: str,
+        source: str,
+        *,
+        bn: str | None = None,
+        stride: int = 1,
+        padding: int | None = None,
+        grouped: bool = False,
+        weight: Array | None = None,
+    ) -> str:
+        """A convolution, and the batch normalisation behind it folded in.
+
+        Parameters
+        ----------
+        padding
+            None: "same".
+        grouped
+            Whether it may have groups: as many as the weight has fewer input channels than its input.
+        weight : (C_out, C_in / groups, k, k), where the state dict has none
+        """
+        weight = self.take(f"{name}.weight") if weight is None else weight
         if weight.ndim != 4 or weight.shape[2] != weight.shape[3] or weight.shape[2] % 2 == 0:
             raise FormatError(
                 f"{self.where}: {shown(name)} has a weight of shape {weight.shape}; "
                 "expected (C_out, C_in, k, k) with k odd"
             )
         scale, bias = self._scale_and_bias(name, weight, bn)
-        weight, scale = _compact(weight, scale)
-        padding = weight.shape[2] // 2
+        weight, scale = compact(weight, scale)
+        padding = weight.shape[2] // 2 if padding is None else padding
+        channels = self.shapes[source][0]
+        groups = channels // weight.shape[1] if grouped and channels % weight.shape[1] == 0 else 1
         return self._add(
             Conv2d,
             name,
@@ -85,29 +138,42 @@ class Graph:
             bias=bias,
             stride=(stride, stride),
             padding=(padding, padding),
+            groups=groups,
         )
 
-    def linear(self, name: str, source: str) -> str:
-        """A fully connected layer."""
+    def linear(self, name: str, source: str, *, bn: str | None = None) -> str:
+        """A fully connected layer, and the batch normalisation behind it folded in."""
         weight = self.take(f"{name}.weight")
-        _, bias = self._scale_and_bias(name, weight, None)
-        weight, scale = _compact(weight, None)
+        scale, bias = self._scale_and_bias(name, weight, bn)
+        weight, scale = compact(weight, scale)
         return self._add(Linear, name, (source,), weight=weight, scale=scale, bias=bias)
 
-    def spiking(self, name: str, source: str) -> str:
-        """The neurons that replace an activation with the trained threshold `name`.thresh, or a ReLU.
+    def spiking(self, name: str, source: str, threshold: str | None = None) -> str:
+        """The neurons that replace an activation with a trained threshold, or a ReLU.
 
         Those of a ReLU have theta = 1 until they are calibrated.
+
+        Parameters
+        ----------
+        threshold
+            The module that holds it, `name` by default. One module may serve several activations.
         """
-        if self.choice.L is None:
+        key = f"{name if threshold is None else threshold}.{THRESHOLD}"
+        if self.options.relu:
             return self._add(Spiking, name, (source,), neuron=self.choice.neuron(1.0))
-        lambda_ = self.take(f"{name}.thresh")
-        if lambda_.size != 1:
-            raise FormatError(f"{self.where}: {shown(name + '.thresh')} has shape {lambda_.shape}; expected one value")
+        if key not in self.tensors:
+            raise FormatError(f"{self.where}: {shown(key)} is missing")
+        self.left.pop(key, None)
+        lambda_, channels = self.tensors[key], self.shapes[source][0]
+        if lambda_.size not in (1, channels):
+            raise FormatError(
+                f"{self.where}: {shown(key)} has shape {lambda_.shape}; expected one value, or one for each of "
+                f"{channels} channels"
+            )
         try:
-            neuron = self.choice.neuron(float(lambda_.reshape(())))
+            neuron = self.choice.neuron(lambda_.reshape(-1) if lambda_.size > 1 else float(lambda_.reshape(())))
         except NetworkError as error:
-            error.add_note(f"{self.where}:{name}.thresh")
+            error.add_note(f"{self.where}:{key}")
             raise
         return self._add(Spiking, name, (source,), neuron=neuron)
 
@@ -116,12 +182,26 @@ class Graph:
         match kind:
             case "avg":
                 return self.avg_pool(name, source, kernel)
-            case "max-cumulative":
-                return self._add(MaxPool2d, name, (source,), kernel=kernel, stride=kernel, mode="cumulative")
-            case "max-or":
-                return self._add(MaxPool2d, name, (source,), kernel=kernel, stride=kernel, mode="or")
+            case "max-cumulative" | "max-or":
+                return self.max_pool(name, source, kernel=kernel, stride=kernel, kind=kind)
+            case "none":
+                raise UsageError(f"{self.where}: there is a pool at {shown(name)}; pool cannot be none")
             case _:
                 assert_never(kind)
+
+    def max_pool(
+        self,
+        name: str,
+        source: str,
+        *,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        padding: tuple[int, int] = (0, 0),
+        kind: MaxKind,
+    ) -> str:
+        """Max pooling."""
+        mode = "cumulative" if kind == "max-cumulative" else "or"
+        return self._add(MaxPool2d, name, (source,), kernel=kernel, stride=stride, padding=padding, mode=mode)
 
     def avg_pool(self, name: str, source: str, kernel: tuple[int, int]) -> str:
         """Average pooling with windows that do not overlap."""
@@ -161,15 +241,6 @@ class Graph:
             raise
         self.layers.append(layer)
         return name
-
-
-def _compact(weight: Array, scale: Array | None) -> tuple[Array, Array | None]:
-    """The weight as int8, and its steps in the scale, if that is exact."""
-    parts = as_int8(weight)
-    if parts is None:
-        return weight, scale
-    whole, step = parts
-    return whole, step if scale is None else step * scale
 
 
 def square_side(n: int) -> int | None:

@@ -7,13 +7,20 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from refsim.exceptions import UsageError
+from refsim.importers.keys import KeyMap
 from refsim.importers.parameters import NeuronChoice
 
 ImageShape = tuple[int, int, int]
-Pool = Literal["avg", "max-cumulative", "max-or"]
-"""How a VGG pools: the mean of a window, or its maximum, found by spikes in one of two ways."""
+MaxKind = Literal["max-cumulative", "max-or"]
+Pool = Literal["none", "avg"] | MaxKind
+"""How a network pools: not at all, the mean of a window, or its maximum, found by spikes in one of two ways."""
 
-POOLS: tuple[Pool, ...] = get_args(Pool)
+POOLS: tuple[Pool, ...] = ("none", "avg", "max-cumulative", "max-or")
+
+ActivationKind = Literal["qcfs", "clip", "relu"]
+"""What the ANN computed: QCFS with L steps, clip(z, 0, theta), or ReLU."""
+
+ACTIVATIONS: tuple[ActivationKind, ...] = get_args(ActivationKind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +42,16 @@ class ImportOptions:
     dataset
         Its name, for the file.
     pool
-        How a network pools whose keys do not show it (VGG).
+        How a network pools whose keys do not show it.
+    activation
+        What the ANN computed; None: QCFS if there are thresholds, else ReLU, and a note says so.
+    keys
+        What the user says of keys that nobody knows.
 
     Raises
     ------
     UsageError
-        No such pool; bn_eps negative or not finite.
+        No such pool or activation; bn_eps negative or not finite.
     """
 
     choice: NeuronChoice = field(default_factory=NeuronChoice)
@@ -51,9 +62,18 @@ class ImportOptions:
     std: tuple[float, ...] = (1.0,)
     dataset: str = ""
     pool: Pool | None = None
+    activation: ActivationKind | None = None
+    keys: KeyMap = field(default_factory=KeyMap)
+
+    @property
+    def relu(self) -> bool:
+        """Whether activations have no thresholds until they are calibrated."""
+        return self.choice.L is None and not self.choice.clipped
 
     def __post_init__(self) -> None:
         if self.pool is not None and self.pool not in POOLS:
             raise UsageError(f"pool must be one of {', '.join(POOLS)}, got {self.pool!r}")
+        if self.activation is not None and self.activation not in ACTIVATIONS:
+            raise UsageError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
         if not 0 <= self.bn_eps < math.inf:
             raise UsageError(f"bn_eps must be finite and not negative, got {self.bn_eps}")

@@ -26,28 +26,33 @@ class NeuronChoice:
         has ReLU, and its thresholds come from calibration.
     shift
         Shift inside the floor of the source's activation, and v(0) / theta (QCFS Alg. 1, line 25).
+    clipped
+        With L = None: the ReLU has a trained bound lambda.
     kind
         "if", or "dual": with the negative threshold `theta_neg`, in units of the membrane potential (ECL Eq. 4-5).
     """
 
     L: int | None = 0
     shift: float = 0.5
+    clipped: bool = False
     kind: Literal["if", "dual"] = "if"
     theta_neg: float = DUAL_THETA_NEG
 
-    def neuron(self, lambda_: float) -> Neuron:
-        """The neuron for a clipping threshold lambda: theta = lambda, v(0) = shift * theta.
+    def neuron(self, lambda_: float | Array) -> Neuron:
+        """The neuron for a clipping threshold lambda, () or (C,): theta = lambda, v(0) = shift * theta.
 
         Raises
         ------
         NetworkError
             lambda not positive and finite, or theta_neg outside [-theta, 0).
         """
+        theta = np.asarray(lambda_, np.float64)
+        bound = tuple(theta.tolist()) if theta.ndim else float(theta)
         return Neuron(
-            theta=np.array(lambda_, np.float64),
-            v0=np.array(self.shift * lambda_, np.float64),
+            theta=theta,
+            v0=np.asarray(self.shift * theta),
             theta_neg=np.array(self.theta_neg if self.kind == "dual" else -np.inf),
-            activation=Activation(lambda_=float(lambda_), L=self.L, shift=self.shift),
+            activation=Activation(lambda_=bound, L=self.L, shift=self.shift, clipped=self.clipped),
         )
 
 
@@ -104,3 +109,12 @@ def as_int8(weight: Array) -> tuple[NDArray[np.int8], Floats] | None:
     if not np.array_equal(whole * step[:, None], flat):
         return None
     return whole.astype(np.int8).reshape(weight.shape), step
+
+
+def compact(weight: Array, scale: Floats | None) -> tuple[Array, Floats | None]:
+    """The weight as int8, and its steps in the scale, if that is exact; see `as_int8`."""
+    parts = as_int8(weight)
+    if parts is None:
+        return weight, scale
+    whole, step = parts
+    return whole, step if scale is None else step * scale

@@ -104,7 +104,7 @@ def _torch_globals(size: int) -> dict[str, Any]:
     return table
 
 
-def _view(tensor: StoredTensor, raw: bytes | memoryview, byte_order: Literal["<", ">"], where: str) -> Array:
+def view(tensor: StoredTensor, raw: bytes | memoryview, byte_order: Literal["<", ">"], where: str) -> Array:
     """The tensor as a contiguous array of this machine's byte order; `raw` is its whole storage."""
     dtype = _raw_dtype(tensor.dtype, byte_order)
     numbers = np.frombuffer(raw, dtype, count=len(raw) // dtype.itemsize)
@@ -138,7 +138,10 @@ def read_zip(archive: zipfile.ZipFile, where: str) -> tuple[Any, Callable[[Store
         raise FormatError(f"{where}: a zip archive without the data.pkl of torch.save")
     folder = pickles[0].removesuffix("data.pkl")
     if f"{folder}constants.pkl" in members:
-        raise FormatError(f"{where}: a TorchScript archive; save model.state_dict() with torch.save")
+        raise FormatError(
+            f"{where}: a TorchScript archive, which is not read; export the model with torch.export.save, or save "
+            "model.state_dict() with torch.save"
+        )
 
     def member(name: str, limit: int | None = None) -> bytes:
         info = members.get(folder + name)
@@ -171,7 +174,7 @@ def read_zip(archive: zipfile.ZipFile, where: str) -> tuple[Any, Callable[[Store
             raise FormatError(
                 f"{where}: storage {shown(key)} has {len(latest[1])} bytes, {tensor.storage.n_bytes} expected"
             )
-        return _view(tensor, latest[1], "<" if order == "little" else ">", where)
+        return view(tensor, latest[1], "<" if order == "little" else ">", where)
 
     return content, read
 
@@ -215,6 +218,6 @@ def read_legacy(data: bytes, where: str) -> tuple[Any, Callable[[StoredTensor], 
         start = starts.get(tensor.storage.key)
         if start is None:
             raise FormatError(f"{where}: storage {shown(tensor.storage.key)} is not in the file")
-        return _view(tensor, raw[start : start + tensor.storage.n_bytes], "<", where)
+        return view(tensor, raw[start : start + tensor.storage.n_bytes], "<", where)
 
     return content, read

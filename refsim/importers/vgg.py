@@ -16,22 +16,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from refsim.exceptions import FormatError, UsageError
-from refsim.formats.untrusted.unpickler import shown
-from refsim.importers.graph import Graph, square_side
-from refsim.importers.options import ImageShape, ImportOptions
-from refsim.model import INPUT, AnyLayer
+from refsim.importers.graph import Built, Graph, square_side
+from refsim.importers.layouts import VGG_NAMES
+from refsim.importers.options import ImageShape, ImportOptions, Pool
+from refsim.importers.sequence import Unit, check_head, modules_of, numbered, units_of
+from refsim.model import INPUT
 
 Array = NDArray[Any]
-Modules = dict[int, str]
 
-_KEY = re.compile(r"(layer[0-9]{1,2}|classifier)\.([0-9]{1,3})\.(\w+)")
+_GROUPS = re.compile(r"layer[0-9]{1,2}|classifier")
 _COMMON_SIDES = (32, 64, 128, 224, 256)
-_NAMES: dict[tuple[int, ...], str] = {
-    (1, 1, 2, 2, 2): "VGG-11",
-    (2, 2, 2, 2, 2): "VGG-13",
-    (2, 2, 3, 3, 3): "VGG-16",
-    (2, 2, 4, 4, 4): "VGG-19",
-}
 
 
 def is_vgg(tensors: Mapping[str, Array]) -> bool:
@@ -39,14 +33,8 @@ def is_vgg(tensors: Mapping[str, Array]) -> bool:
     return "layer1.0.weight" in tensors and any(re.match(r"classifier\.[0-9]+\.weight", key) for key in tensors)
 
 
-def build_vgg(
-    tensors: Mapping[str, Array], where: str, options: ImportOptions
-) -> tuple[ImageShape, tuple[AnyLayer, ...], str]:
+def build_vgg(tensors: Mapping[str, Array], where: str, options: ImportOptions) -> Built:
     """Make the layers.
-
-    Returns
-    -------
-    (C, H, W) of the image, the layers, and the architecture's name.
 
     Raises
     ------
@@ -55,108 +43,69 @@ def build_vgg(
     UsageError
         Something the keys do not say: the kind of its pools, or the size of the image.
     """
-    modules = _modules(tensors, where)
+    modules = modules_of(tensors, _GROUPS, where, "the VGG layout (layerN.I.*, classifier.I.*)")
     stages = [f"layer{number}" for number in range(1, len(modules))]
     if set(modules) != {*stages, "classifier"}:
         raise FormatError(f"{where}: expected layer1, layer2, ... and classifier, got {', '.join(modules)}")
-    relu = options.choice.L is None
-    units = {stage: _units(stage, modules[stage], where, relu) for stage in stages}
-    head = _head(modules["classifier"], where, relu)
+    relu = options.relu
+    units = {stage: units_of(stage, modules[stage], "conv", where, relu=relu, first=(0,)) for stage in stages}
+    for stage, convs in units.items():
+        _check_gaps(stage, convs, where)
+    head = units_of("classifier", modules["classifier"], "linear", where, relu=relu, first=(0, 1))
+    check_head("classifier", head, where)
+    pool = require_pool(options, where)
+    shape = _image_shape(tensors, where, options, stages, units, head[0].at)
+    graph = Graph(tensors, where=where, shape=shape, options=options)
+    dropout = _has_dropout(units)
+    at = INPUT
+    for stage in stages:
+        for unit in units[stage]:
+            at = graph.conv(f"{stage}.{unit.at}", at, bn=f"{stage}.{unit.bn}" if unit.bn else None)
+            at = graph.spiking(f"{stage}.{unit.act}", at)
+        last = units[stage][-1].act or 0
+        name = "pool" if dropout is None else str(last + 1 + dropout)
+        at = graph.pool(f"{stage}.{name}", at, (2, 2), pool)
+    at = graph.flatten("classifier.0" if head[0].at == 1 else "classifier.flatten", at)
+    add_head(graph, "classifier", head, at)
+    depths = tuple(len(units[stage]) for stage in stages)
+    return graph.finish(VGG_NAMES.get(depths, f"VGG, {sum(depths)} convolutions"))
+
+
+def require_pool(options: ImportOptions, where: str) -> Pool:
+    """The kind of pools, which the keys of a VGG do not show."""
     if options.pool is None:
         raise UsageError(
             f"{where}: the keys of a VGG do not show how it pools; say --pool avg (in Python, pool='avg') if it was "
             "trained with average pooling, as the official QCFS code and `refsim train` do; "
             "with max pooling, --pool max-cumulative or --pool max-or"
         )
-    shape = _image_shape(tensors, where, options, stages, units, head[0][0])
-    graph = Graph(tensors, where=where, shape=shape, choice=options.choice, bn_eps=options.bn_eps)
-    dropout = _has_dropout(units)
-    at = INPUT
-    for stage in stages:
-        for conv, bn, act in units[stage]:
-            at = graph.conv(f"{stage}.{conv}", at, bn=f"{stage}.{bn}" if bn else None)
-            at = graph.spiking(f"{stage}.{act}", at)
-        last = units[stage][-1][2]
-        pool = "pool" if dropout is None else str(last + 1 + dropout)
-        at = graph.pool(f"{stage}.{pool}", at, (2, 2), options.pool)
-    at = graph.flatten("classifier.0" if head[0][0] == 1 else "classifier.flatten", at)
-    for linear, act_or_none in head:
-        at = graph.linear(f"classifier.{linear}", at)
-        if act_or_none is not None:
-            at = graph.spiking(f"classifier.{act_or_none}", at)
-    depths = tuple(len(units[stage]) for stage in stages)
-    return shape, graph.finish(), _NAMES.get(depths, f"VGG, {sum(depths)} convolutions")
+    return options.pool
 
 
-def _modules(tensors: Mapping[str, Array], where: str) -> dict[str, Modules]:
-    """By Sequential and index: "conv", "bn", "if" or "linear"."""
-    found: dict[str, Modules] = {}
-    for key, value in tensors.items():
-        match = _KEY.fullmatch(key)
-        if match is None:
-            raise FormatError(f"{where}: {shown(key)} does not belong to the VGG layout (layerN.I.*, classifier.I.*)")
-        name, index, part = match[1], int(match[2]), match[3]
-        kind = None
-        if part == "thresh":
-            kind = "if"
-        elif part == "weight":
-            kind = {4: "conv", 2: "linear", 1: "bn"}.get(value.ndim)
-        elif part in ("bias", "running_mean", "running_var", "num_batches_tracked"):
-            continue
-        if kind is None:
-            raise FormatError(f"{where}: {shown(key)} of shape {value.shape} is not part of a layer refsim knows")
-        found.setdefault(name, {})[index] = kind
-    return {name: dict(sorted(found[name].items())) for name in sorted(found)}
+def add_head(graph: Graph, group: str, units: list[Unit], at: str) -> str:
+    """The linear layers with their activations."""
+    for unit in units:
+        bn = None if unit.bn is None else numbered(group, unit.bn)
+        at = graph.linear(numbered(group, unit.at), at, bn=bn)
+        if unit.act is not None:
+            at = graph.spiking(numbered(group, unit.act), at)
+    return at
 
 
-def _units(stage: str, modules: Modules, where: str, relu: bool) -> list[tuple[int, int | None, int]]:
-    """The indices of (convolution, normalisation, activation) in one Sequential."""
-    units: list[tuple[int, int | None, int]] = []
-    left = dict(modules)
-    expected = 0
-    while left:
-        conv = min(left)
-        if left.pop(conv) != "conv" or conv - expected not in ((0,) if not units else (0, 1)):
+def _check_gaps(stage: str, units: list[Unit], where: str) -> None:
+    """Refuse anything but Dropout behind an activation inside a Sequential."""
+    for one, other in pairwise(units):
+        if one.gap > 1:
             raise FormatError(
-                f"{where}: {stage}.{conv} is not the Conv2d expected at {stage}.{expected}; "
+                f"{where}: {stage}.{other.at} is not the Conv2d expected at {stage}.{other.at - one.gap}; "
                 "layers without parameters other than Dropout (max pooling, ...) cannot be told from the keys"
             )
-        bn = conv + 1 if left.get(conv + 1) == "bn" else None
-        act = (conv if bn is None else bn) + 1
-        left.pop(bn, None) if bn is not None else None
-        if not relu and left.pop(act, None) != "if":
-            raise FormatError(
-                f"{where}: {stage}.{conv} has no trained threshold behind it ({stage}.{act}.thresh is missing); "
-                "only QCFS activations convert without calibration"
-            )
-        units.append((conv, bn, act))
-        expected = act + 1
-    return units
 
 
-def _head(modules: Modules, where: str, relu: bool) -> list[tuple[int, int | None]]:
-    """The indices of (linear layer, its activation) in the classifier; the readout has none."""
-    linears = [index for index, kind in modules.items() if kind == "linear"]
-    strange = [index for index, kind in modules.items() if kind not in ("linear", "if")]
-    if strange or not linears or linears[0] > 1:
-        raise FormatError(f"{where}: classifier is not Flatten, Linear, IF, Dropout, Linear, ...")
-    for one, next_ in pairwise(linears):
-        if next_ - one not in (2, 3):
-            raise FormatError(
-                f"{where}: classifier.{next_} is not the Linear expected at classifier.{one + 2} or "
-                f"classifier.{one + 3}; layers without parameters other than Dropout cannot be told from the keys"
-            )
-        if not relu and modules.get(one + 1) != "if":
-            raise FormatError(
-                f"{where}: classifier.{one} has no trained threshold behind it (classifier.{one + 1}.thresh is missing)"
-            )
-    return [(index, index + 1 if index != linears[-1] else None) for index in linears]
-
-
-def _has_dropout(units: Mapping[str, list[tuple[int, int | None, int]]]) -> bool | None:
+def _has_dropout(units: Mapping[str, list[Unit]]) -> bool | None:
     """Whether an activation is followed by Dropout; None if no Sequential has two convolutions to tell by."""
-    gaps = {after[0] - before[2] for stage in units.values() for before, after in pairwise(stage)}
-    return gaps.pop() == 2 if len(gaps) == 1 else None
+    gaps = {unit.gap for stage in units.values() for unit in stage[:-1]}
+    return gaps.pop() == 1 if len(gaps) == 1 else None
 
 
 def _image_shape(
@@ -164,14 +113,14 @@ def _image_shape(
     where: str,
     options: ImportOptions,
     stages: list[str],
-    units: Mapping[str, list[tuple[int, int | None, int]]],
+    units: Mapping[str, list[Unit]],
     first_linear: int,
 ) -> ImageShape:
     """The size of the image, from the first linear layer: each stage halves it, dropping an odd row."""
     if options.shape is not None:
         return options.shape
     channels = int(tensors[f"{stages[0]}.0.weight"].shape[1])
-    last = tensors[f"{stages[-1]}.{units[stages[-1]][-1][0]}.weight"].shape[0]
+    last = tensors[f"{stages[-1]}.{units[stages[-1]][-1].at}.weight"].shape[0]
     n = tensors[f"classifier.{first_linear}.weight"].shape[1]
     side = square_side(n // last) if n % last == 0 else None
     if not side:
@@ -180,11 +129,20 @@ def _image_shape(
             "give --input-shape C,H,W (in Python, input_shape=)"
         )
     factor = 2 ** len(stages)
-    if options.usual_shape is not None and all(size // factor == side for size in options.usual_shape[1:]):
-        return (channels, *options.usual_shape[1:])
-    if side * factor in _COMMON_SIDES:
-        return (channels, side * factor, side * factor)
+    least, most = side * factor, (side + 1) * factor - 1
+    if options.usual_shape is not None:
+        height, width = options.usual_shape[1:]
+        if all(size // factor == side for size in (height, width)):
+            return (channels, height, width)
+        # Another size would be simulated without a word: the data set's images or the pools are not what was thought.
+        raise UsageError(
+            f"{where}: {n} features of {last} channels behind {len(stages)} pools come from images of {least} to "
+            f"{most} pixels a side, and those of the data set have {height} x {width}; if the network reads others, "
+            f"give --input-shape {channels},H,W (in Python, input_shape=)"
+        )
+    if least in _COMMON_SIDES:
+        return (channels, least, least)
     raise UsageError(
-        f"{where}: the image has {side * factor} to {(side + 1) * factor - 1} pixels a side; "
+        f"{where}: the image has {least} to {most} pixels a side; "
         f"give --input-shape {channels},H,W (in Python, input_shape=)"
     )

@@ -1,1 +1,1 @@
-"""Conversion methods of the papers that need no training, behind one interface (semantics 10)."""
+"""Conversion methods of the papers that need no training, behind one interface (docs/methods.md)."""

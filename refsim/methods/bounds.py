@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from refsim.exceptions import UsageError
 from refsim.methods.base import Calibration
 from refsim.methods.percentile import UpperPercentile
-from refsim.model import Network
+from refsim.model import Floats, Network
 
-Thetas = dict[str, float]
+Thetas = Mapping[str, float | Floats]
 
 
 def has_trained_bounds(network: Network) -> bool:
-    """Whether every activation was trained with a clipping bound lambda (QCFS, NQ), as opposed to ReLU.
+    """Whether every activation was trained with a clipping bound lambda (QCFS, NQ, clipped ReLU), as opposed to ReLU.
 
     Raises
     ------
@@ -25,7 +27,7 @@ def has_trained_bounds(network: Network) -> bool:
             raise UsageError(
                 f"layer '{layer.name}': the file does not say what the ANN computes there; convert the checkpoint again"
             )
-    return all(each.neuron.activation is not None and each.neuron.activation.L is not None for each in network.spiking)
+    return all(each.neuron.activation is not None and each.neuron.activation.trained for each in network.spiking)
 
 
 def trained_bounds(network: Network, method: str) -> Thetas:
@@ -38,10 +40,10 @@ def trained_bounds(network: Network, method: str) -> Thetas:
     """
     if not has_trained_bounds(network):
         raise UsageError(
-            f"method {method} needs trained clipping bounds (QCFS activations), and '{network.name}' has ReLU; "
+            f"method {method} needs trained clipping bounds (QCFS activations, ReLU6), and '{network.name}' has ReLU; "
             f"methods for ReLU take thresholds from calibration images, e.g. opi, percentile, snnc"
         )
-    return {each.name: each.neuron.activation.lambda_ for each in network.spiking if each.neuron.activation}
+    return {each.name: each.neuron.activation.bound for each in network.spiking if each.neuron.activation}
 
 
 def activation_bounds(calibration: Calibration, percentile: float) -> Thetas:

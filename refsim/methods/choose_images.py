@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from refsim.exceptions import DataError, UsageError
 from refsim.formats.images.currents import InputCurrents, strided
 from refsim.formats.images.inputs import Images
+from refsim.formats.images.preparation import Preparation
 from refsim.formats.untrusted.text import clean
 from refsim.model import Network
 
@@ -22,7 +23,7 @@ BATCH = 32
 """Images that are compared at a time."""
 
 
-def open_training(path: str, network: Network, pad: bool, n: int) -> Images:
+def open_training(path: str, network: Network, preparation: Preparation, n: int) -> Images:
     """n images of the data set at `path`, evenly strided, of its training part if it has one.
 
     Raises
@@ -32,7 +33,7 @@ def open_training(path: str, network: Network, pad: bool, n: int) -> Images:
     """
     from refsim.formats.images.datasets import check_against, open_data
 
-    data = open_data(path, split="train", pad_to=network.input.shape[1:] if pad else None, classes=network.classes)
+    data = open_data(path, split="train", spec=network.input, preparation=preparation, classes=network.classes)
     check_against(data, network)
     rows = data.strided(n)
     return Images(
@@ -40,7 +41,7 @@ def open_training(path: str, network: Network, pad: bool, n: int) -> Images:
         indices=rows,
         description=f"{len(rows)} of the {len(data)} images of {data.name}",
         path=path,
-        pad=pad,
+        preparation=preparation,
         limit=n,
     )
 
@@ -60,7 +61,7 @@ def choose(network: Network, tested: Images, named: str | None, n: int, on_test:
         rows = tested.indices[strided(len(tested), n)]
         return _of_the_same(tested, rows, f"{len(rows)} of the test images themselves")
     if named is not None:
-        chosen = open_training(named, network, tested.pad, n)
+        chosen = open_training(named, network, tested.preparation, n)
     else:
         chosen = _training_part(network, tested, n) or _left_over(tested, n)
     _refuse_tested(chosen, tested)
@@ -76,7 +77,7 @@ def _training_part(network: Network, tested: Images, n: int) -> Images | None:
     if tested.path is None:
         return None
     try:
-        chosen = open_training(tested.path, network, tested.pad, n)
+        chosen = open_training(tested.path, network, tested.preparation, n)
     except DataError:
         return None
     if len(chosen.data) == len(tested.data):

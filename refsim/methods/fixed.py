@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from refsim.engine.wiring import wires_of
-from refsim.exceptions import NetworkError
+from refsim.exceptions import NetworkError, UsageError
 from refsim.methods.base import Array, Calibration, ConvertedNetwork, Method
 from refsim.methods.bounds import (
     Thetas,
@@ -17,7 +17,7 @@ from refsim.methods.bounds import (
     has_trained_bounds,
     trained_bounds,
 )
-from refsim.model import Network, Neuron, Spiking
+from refsim.model import INPUT, MaxPool2d, Network, Neuron, Spiking
 
 Mode = Literal["absolute", "relative"]
 
@@ -32,7 +32,7 @@ def neuron_like(
 ) -> Neuron:
     """A neuron for this layer that keeps what the ANN computes there; a ReLU is given theta as its bound."""
     activation = layer.neuron.activation
-    if activation is not None and activation.L is None:
+    if activation is not None and not activation.trained:
         activation = replace(activation, lambda_=float(np.max(theta)))
     try:
         return Neuron(
@@ -97,7 +97,7 @@ class Diehl(Fixed):
     def thetas(self, network: Network, calibration: Calibration | None) -> tuple[Thetas, str]:
         """The larger one of the layer's largest activation and its largest weight."""
         thetas, origin = super().thetas(network, calibration)
-        largest = {each.name: max(thetas[each.name], _largest_weight(network, each)) for each in network.spiking}
+        largest = {each.name: np.maximum(thetas[each.name], _largest_weight(network, each)) for each in network.spiking}
         return largest, f"{origin}, or the largest weight if that is larger"
 
 
@@ -114,6 +114,15 @@ class PerNeuron(Method):
     The public code takes the maximum without reducing the batch axis, so that each image of a batch has thresholds
     of its own; here, as the paper describes it, over all calibration images.
     """
+
+    def check(self, network: Network) -> None:
+        """No max pool would have to compare spikes of different size."""
+        for layer in network.layers:
+            if isinstance(layer, MaxPool2d) and layer.inputs != (INPUT,):
+                raise UsageError(
+                    f"method {self.name} gives every neuron a theta of its own, and max pool '{layer.name}' compares "
+                    "spikes of one size"
+                )
 
     @property
     def signed(self) -> bool:

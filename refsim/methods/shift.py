@@ -16,7 +16,7 @@ from refsim.model import Network
 class Rts(Fixed):
     """theta as for any clipped activation, v0 = 0, and theta / (2 T) added to the bias.
 
-    This is not the same as v0 = theta / 2: that half is there from the first step on (semantics 10.8).
+    This is not the same as v0 = theta / 2: that half is there from the first step on (docs/methods.md).
     """
 
     @property

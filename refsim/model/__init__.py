@@ -25,7 +25,16 @@ from refsim.model.layers import (
     Spiking,
 )
 from refsim.model.network import Network
-from refsim.model.neuron import DUAL_THETA_NEG, NEURON_KINDS, Activation, Array, Floats, Neuron, NeuronKind
+from refsim.model.neuron import (
+    DUAL_THETA_NEG,
+    NEURON_KINDS,
+    Activation,
+    ActivationKind,
+    Array,
+    Floats,
+    Neuron,
+    NeuronKind,
+)
 
 __all__ = [
     "DUAL_THETA_NEG",
@@ -33,6 +42,7 @@ __all__ = [
     "LAYER_KINDS",
     "NEURON_KINDS",
     "Activation",
+    "ActivationKind",
     "Add",
     "AnyLayer",
     "Array",

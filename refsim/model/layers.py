@@ -267,17 +267,21 @@ class Spiking(Layer):
             value: Floats = getattr(self.neuron, key)
             if value.shape not in ((), shape[:1], shape):
                 raise self._error(f"{key} must be a scalar or of shape {shape[:1]} or {shape}, got {value.shape}")
+        activation = self.neuron.activation
+        if activation is not None and activation.bound.shape not in ((), shape[:1]):
+            raise self._error(f"lambda must be a scalar or of shape {shape[:1]}, got {activation.bound.shape}")
         return shape
 
 
 Pool = AvgPool2d | MaxPool2d
+"""What spikes may be read through."""
 
 Passive = Linear | Conv2d | Pool | Flatten | Add
-"""The layers without neurons: what they make of their inputs depends on nothing else."""
+"""The layers without neurons."""
 
 AnyLayer = Passive | Spiking
-"""Every kind there is. The union is closed: whoever treats layers by kind ends in `assert_never`, so that a new kind is
-missed by mypy, and not by a reader, in each place that must know it."""
+"""Every kind there is. The union is closed: whoever treats layers by kind ends in `assert_never`, so that mypy names
+each place that a new kind must be taught to."""
 
 LAYER_KINDS: dict[str, type[AnyLayer]] = {cls.kind: cls for cls in get_args(AnyLayer)}
 

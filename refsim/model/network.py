@@ -212,7 +212,7 @@ class Network:
     def unknown_L(self) -> str | None:
         """The first spiking layer of which nobody said L, which the ANN needs; None if all is known."""
         for layer in self.spiking:
-            if layer.neuron.activation is None or layer.neuron.activation.L == 0:
+            if layer.neuron.activation is None or layer.neuron.activation.kind == "unknown":
                 return layer.name
         return None
 

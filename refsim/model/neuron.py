@@ -23,28 +23,53 @@ NeuronKind = Literal["file", "if", "dual", "signed"]
 NEURON_KINDS: tuple[NeuronKind, ...] = ("file", "if", "dual", "signed")
 
 
+ActivationKind = Literal["qcfs", "clipped", "relu", "unknown"]
+"""QCFS; clipped ReLU, clip(z, 0, lambda); ReLU; QCFS of which nobody said L."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Activation:
     """What the source ANN computed where the SNN has a neuron.
 
     `L` >= 1: QCFS (QCFS Eq. 15; with `delta` > 0 trained as NQ Eq. 13). `L` = 0: the number of quantization
-    steps is not known. `L` = None: plain ReLU.
+    steps is not known. `L` = None: no steps; plain ReLU, or if `clipped`, ReLU with the bound lambda (ReLU6).
     """
 
-    lambda_: float
+    lambda_: float | tuple[float, ...]
     L: int | None
     shift: float = 0.5
     delta: float = 0.0
+    clipped: bool = False
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.lambda_) and self.lambda_ > 0):
-            raise NetworkError(f"activation: lambda must be positive and finite, got {self.lambda_}")
+        bound = self.bound
+        if not (bound.size and np.isfinite(bound).all() and (bound > 0).all()):
+            raise NetworkError(f"activation: lambda must be positive and finite, got {_worst(bound)}")
         if self.L is not None and self.L < 0:
             raise NetworkError(f"activation: L must be at least 1 (0: unknown), got {self.L}")
         if not 0 <= self.shift < 1:
             raise NetworkError(f"activation: shift must lie in [0, 1), got {self.shift}")
         if not (np.isfinite(self.delta) and self.delta >= 0):
             raise NetworkError(f"activation: delta must be finite and not negative, got {self.delta}")
+        if self.clipped and self.L is not None:
+            raise NetworkError(f"activation: a clipped ReLU has no steps, L must be None, got {self.L}")
+
+    @property
+    def kind(self) -> ActivationKind:
+        """What it computes."""
+        if self.L is None:
+            return "clipped" if self.clipped else "relu"
+        return "qcfs" if self.L else "unknown"
+
+    @property
+    def trained(self) -> bool:
+        """Whether lambda is a bound that the ANN was trained with, and so a threshold without calibration."""
+        return self.kind != "relu"
+
+    @property
+    def bound(self) -> Floats:
+        """lambda as an array: () or (C,)."""
+        return np.asarray(self.lambda_, np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +13,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from refsim.formats.atomic import write_atomically
 
 COLUMN = 3.4
 """Width of one column of a two-column page, in inches."""
@@ -110,10 +113,12 @@ def looks_of(n: int) -> list[Look]:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure; the ending says how: .png, .svg or .pdf. Equal figures give equal files."""
+    """Write a figure, whole or not at all; the ending says how: .png, .svg or .pdf. Equal figures give equal files."""
     kind = os.fspath(path).rsplit(".", 1)[-1].lower()
     undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
-    figure.savefig(path, format=kind, metadata=undated)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=kind, metadata=undated)
+    write_atomically(path, drawn.getvalue())
 
 
 def letter_panels(axes: Iterable[Axes], titles: Sequence[str]) -> None:

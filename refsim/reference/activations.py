@@ -15,6 +15,11 @@ def relu(z: Array) -> Array:
     return np.maximum(z, 0)
 
 
+def clipped_relu(z: Array, lambda_: Any) -> Array:
+    """Rectifier with a bound, a = clip(z, 0, lambda) (ReLU6, TCL)."""
+    return np.asarray(np.clip(z, 0, lambda_))
+
+
 def clip_floor(z: Array, lambda_: Any, L: int) -> Array:
     """Quantization clip-floor activation (QCF; QCFS Eq. 13): `qcfs` without the shift."""
     return qcfs(z, lambda_, L, shift=0)

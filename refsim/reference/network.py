@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from refsim.exceptions import NetworkError
 from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Neuron, Passive, Spiking
-from refsim.reference.activations import qcfs, relu
+from refsim.reference.activations import clipped_relu, qcfs, relu
 from refsim.reference.maxima import max_pool2d, pool_spikes
 from refsim.reference.neurons import State, fire
 from refsim.reference.synapses import avg_pool2d, conv2d, linear, sum_pool2d
@@ -153,13 +153,14 @@ def current(layer: Passive, sources: list[Array], cast: Cast) -> Array:
 
 def _activate(layer: Spiking, z: Array, cast: Cast) -> Array:
     activation = layer.neuron.activation
-    if activation is None or activation.L == 0:
+    if activation is None or activation.kind == "unknown":
         raise NetworkError(
             f"layer '{layer.name}': the file does not say L, the ANN's quantization steps; convert again with --L"
         )
+    lambda_ = cast(activation.bound).reshape(activation.bound.shape + (1,) * (z.ndim - 2) * activation.bound.ndim)
     if activation.L is None:
-        return relu(z)
-    return qcfs(z, cast(np.asarray(activation.lambda_)), activation.L, cast(np.asarray(activation.shift)))
+        return clipped_relu(z, lambda_) if activation.clipped else relu(z)
+    return qcfs(z, lambda_, activation.L, cast(np.asarray(activation.shift)))
 
 
 def _broadcast(neuron: Neuron, shape: tuple[int, ...], cast: Cast) -> tuple[Array, Array, Array]:

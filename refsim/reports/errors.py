@@ -47,6 +47,8 @@ class LayerReport:
         Least and greatest threshold.
     L
         Quantization steps of the ANN's activation; None: ReLU, 0: unknown.
+    clipped
+        Whether it is a ReLU with a bound, clip(z, 0, lambda).
     errors
         The split itself: `errors.against_relu["clipping"].mean`, counts of spikes too many and too few, the residual.
     """
@@ -56,6 +58,7 @@ class LayerReport:
     reads: tuple[str, ...]
     theta: tuple[float, float]
     L: int | None
+    clipped: bool
     errors: LayerErrors
 
     @classmethod
@@ -68,6 +71,7 @@ class LayerReport:
             reads=layer.inputs,
             theta=(float(layer.neuron.theta.min()), float(layer.neuron.theta.max())),
             L=activation.L if activation is not None else 0,
+            clipped=activation is not None and activation.clipped,
             errors=errors,
         )
 
@@ -75,7 +79,7 @@ class LayerReport:
     def parts(self) -> Mapping[str, Summary]:
         """The parts of the error that the source ANN speaks for, with their sum last.
 
-        Against QCFS_L where the ANN has it; else against ReLU; without the ANN, what is local.
+        Against QCFS_L or the clipped ReLU where the ANN has them; else against ReLU; without the ANN, what is local.
         """
         relu, qcfs = self.errors.against_relu, self.errors.against_qcfs
         if qcfs:
@@ -153,6 +157,7 @@ class LayerReport:
         """As it stands in a report."""
         errors = self.errors
         n = errors.n_images * errors.n_neurons
+        bounded = {key: asdict(part) for key, part in errors.against_qcfs.items()} or None
         channels = {"channels": {key: means.tolist() for key, means in errors.channels.items()}}
         return {
             "number": self.number,
@@ -162,7 +167,8 @@ class LayerReport:
             "L": self.L,
             "neurons": errors.n_neurons,
             "against_relu": {key: asdict(part) for key, part in errors.against_relu.items()},
-            "against_qcfs": {key: asdict(part) for key, part in errors.against_qcfs.items()} or None,
+            "against_qcfs": None if self.clipped else bounded,
+            **({"against_clipped": bounded} if self.clipped else {}),
             "spike_count": {**self.spike_count, "k": {str(k): count for k, count in errors.k.items()}},
             "silent": errors.n_silent / n,
             "never_fire": errors.n_never,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from refsim.formats.atomic import write_atomically
+from refsim.formats.untrusted.text import clean
 
 
 class Report(Protocol):
@@ -37,8 +38,16 @@ def as_csv(report: Table) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=list(rows[0]))
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """What a spreadsheet may be given: text without controls, and none that it would take for a formula."""
+    if not isinstance(value, str):
+        return value
+    text = clean(value, None)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def write_rows(output: Path, report: Table) -> None:

@@ -9,7 +9,10 @@ from refsim.formats.images.inputs import Images
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.parts import WeightFile
 
-SOP = "one nonzero spike x one existing synapse, borders exact, both signs; behind a pool every spike passes through"
+SOP = (
+    "one nonzero spike x one existing synapse, borders exact, both signs; behind an average pool every spike passes "
+    "through"
+)
 """The definition that stands beside every number of synaptic operations."""
 
 

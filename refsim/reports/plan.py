@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
+from refsim.engine.exact import Exact
+from refsim.engine.floats import FloatCurrents, FloatNumbers
 from refsim.engine.kernels.lanes import TILE
 from refsim.engine.modes import Mode
-from refsim.engine.plan import Plan, Population, Projection
+from refsim.engine.plan import Plan, Population, Projection, Readout
+from refsim.engine.quantised import Quantised, QuantisedCurrents
 from refsim.model import Pair
 
 
@@ -53,33 +56,37 @@ class ProjectionReport:
 
 def describe_plan(plan: Plan) -> tuple[ProjectionReport, ...]:
     """One entry for each projection, in the order in which they run."""
-    return tuple(_projection(population, each) for population in plan.populations for each in population.projections)
+    return tuple(_projection(target, each) for target in plan.targets for each in target.projections)
 
 
-def _projection(population: Population, projection: Projection) -> ProjectionReport:
+def _projection(target: Population | Readout, projection: Projection) -> ProjectionReport:
     pool = projection.port.pool
     return ProjectionReport(
         source=projection.port.source,
         target=projection.target,
-        population=population.name,
+        population=target.name,
         reads="graded" if projection.port.graded else "spikes" if projection.psp is not None else "image",
         pool=pool.kernel if pool else None,
         flattened=projection.port.flatten,
-        mode=population.mode,
-        bits=_bits(population),
-        reason=population.reason,
-        tiles=len(population.layout.tiles),
+        mode=target.mode,
+        bits=_bits(target),
+        reason=target.reason,
+        tiles=len(target.layout.tiles),
         tile=TILE,
-        columns=population.layout.columns,
+        columns=target.layout.columns,
         rows=projection.synapses.weight.shape[1],
         dtype=projection.synapses.weight.dtype.name,
         bytes=projection.synapses.weight.nbytes,
     )
 
 
-def _bits(population: Population) -> tuple[int, int] | None:
-    if population.integers is not None:
-        return population.integers.bits, population.integers.bits
-    if population.quantised is not None:
-        return int(population.quantised.bits.min()), int(population.quantised.bits.max())
-    return None
+def _bits(target: Population | Readout) -> tuple[int, int] | None:
+    match target.numbers:
+        case FloatNumbers() | FloatCurrents():
+            return None
+        case Exact(bits=bits):
+            return bits, bits
+        case Quantised(currents=currents) | (QuantisedCurrents() as currents):
+            return int(currents.bits.min()), int(currents.bits.max())
+        case never:
+            assert_never(never)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, assert_never
 
+from refsim.engine.exact import Exact
+from refsim.engine.floats import FloatCurrents, FloatNumbers
+from refsim.engine.modes import KINDS, QuantisedMode
 from refsim.engine.plan import Plan
+from refsim.engine.quantised import Quantised, QuantisedCurrents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,22 +39,26 @@ class RoundedLayer:
 
 def rounded_layers(plan: Plan) -> tuple[RoundedLayer, ...] | None:
     """One entry for each layer of weights that spikes meet; None unless the plan is of a quantised network."""
-    if plan.mode not in ("int16", "int8"):
+    if not isinstance(KINDS[plan.mode], QuantisedMode):
         return None
-    found = []
-    for population in plan.populations:
-        quantised = population.quantised
-        assert quantised is not None
-        bits = int(quantised.bits.min()), int(quantised.bits.max())
-        found += [
-            RoundedLayer(
-                population=population.name,
-                bits=bits,
-                target=each.target,
-                error=each.error,
-                saturated=each.saturated,
-                lost=each.lost,
-            )
-            for each in quantised.roundings
-        ]
+    found: list[RoundedLayer] = []
+    for target in plan.targets:
+        match target.numbers:
+            case Quantised(currents=currents) | (QuantisedCurrents() as currents):
+                bits = int(currents.bits.min()), int(currents.bits.max())
+                found += [
+                    RoundedLayer(
+                        population=target.name,
+                        bits=bits,
+                        target=each.target,
+                        error=each.error,
+                        saturated=each.saturated,
+                        lost=each.lost,
+                    )
+                    for each in currents.roundings
+                ]
+            case FloatNumbers() | FloatCurrents() | Exact():
+                pass  # nothing of it is rounded
+            case never:
+                assert_never(never)
     return tuple(found)

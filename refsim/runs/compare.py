@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from refsim.analysis.energy import EnergyModel, find_energy_model
-from refsim.engine.modes import Mode
+from refsim.engine.modes import KINDS, Mode, QuantisedMode
 from refsim.exceptions import InterruptedRunError, NetworkError, UsageError
 from refsim.formats.images.inputs import Data, Images, open_images
 from refsim.formats.weights.parts import WeightFile
@@ -22,7 +22,7 @@ from refsim.runs.run import DEFAULT_ENERGY, make_study
 from refsim.runs.settings import ANN, Effort, Progress, Settings, silent
 from refsim.runs.study import NOTHING_KEPT, run_in_memory
 
-DTYPES: tuple[Mode, ...] = ("exact", "float64", "float32")
+DTYPES = tuple(mode for mode, kind in KINDS.items() if not isinstance(kind, QuantisedMode))
 """Numbers in which methods are compared; 8 and 16 bits would round each method's weights in another way."""
 
 DEFAULT_T = (1, 2, 4, 8, 16, 32)
@@ -40,6 +40,10 @@ def compare(
     dtype: Mode = "exact",
     limit: int | None = None,
     pad: bool = False,
+    scale: float | None = None,
+    currents: bool = False,
+    resize: int | None = None,
+    crop: int | None = None,
     energy: str | EnergyModel = DEFAULT_ENERGY,
     batch: int | None = None,
     threads: int | None = None,
@@ -52,7 +56,7 @@ def compare(
 
     Parameters
     ----------
-    file, images, limit, pad, energy, batch, threads, progress
+    file, images, limit, pad, scale, currents, resize, crop, energy, batch, threads, progress
         As in `refsim.run`; the images need labels.
     methods
         Names, e.g. ["qcfs", "percentile:99.9", "opi+dual"]; "all": every one that is for this network.
@@ -88,7 +92,9 @@ def compare(
     network = file.network
     chosen, left_out = _applicable(found, network, strict=named)
     if not isinstance(images, Images):
-        images = open_images(file, images, limit=limit, pad=pad)
+        images = open_images(
+            file, images, limit=limit, pad=pad, scale=scale, currents=currents, resize=resize, crop=crop
+        )
     if not images.has_labels:
         raise UsageError(f"{images.description}: no labels, so no accuracy to compare methods by")
     learned = _calibration(network, images, calibrate, n_calibrate, calibrate_on_test, note)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,18 +14,24 @@ from refsim.engine.batches import run_ann
 from refsim.engine.plan import compile_network
 from refsim.exceptions import CheckFailedError, UsageError
 from refsim.formats.images.currents import InputCurrents
+from refsim.formats.images.preparation import Preparation
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.hdf5 import sealed
 from refsim.formats.weights.parts import Samples, WeightFile
 from refsim.importers.architectures import to_network
 from refsim.importers.checkpoint import load_checkpoint
-from refsim.importers.options import ImageShape, ImportOptions, Pool
+from refsim.importers.graphs import GraphOptions, read_file
+from refsim.importers.graphs import to_network as graph_to_network
+from refsim.importers.keys import KeyMap, read_key_map
+from refsim.importers.kinds import kind_of
+from refsim.importers.live import is_model, read_model
+from refsim.importers.options import ActivationKind, ImageShape, ImportOptions, Pool
 from refsim.importers.parameters import NeuronChoice
 from refsim.importers.presets import Preset, find_preset, preprocessing
 from refsim.methods.base import Calibration, Method
 from refsim.methods.choose_images import open_training
 from refsim.methods.registry import find_method
-from refsim.model import DUAL_THETA_NEG, Network
+from refsim.model import DUAL_THETA_NEG, MaxMode, Network, Spiking
 from refsim.verification.golden import record_goldens
 
 RELU_METHOD = "opi:99.9"
@@ -34,16 +40,23 @@ RELU_METHOD = "opi:99.9"
 ACCURACY_KEY = "ann_accuracy_samples"
 """Metadata of the network: how many of its samples the ANN gets right."""
 
+USUAL_L = (2, 4, 8, 16, 32)
+"""Quantization steps that are tried where nobody says how many there are."""
+
 UNKNOWN_L = (
     "without L the file says L=0 (unknown): it simulates, but the ANN itself and the errors against it cannot be "
     "computed"
 )
 
+BN_EPS = 1e-5
+"""PyTorch's default."""
+
 Path = str | os.PathLike[str]
 
 
 def convert(
-    source: Path,
+    source: Any,
+    example: Any = None,
     *,
     L: int | None = None,
     preset: str | None = None,
@@ -56,31 +69,42 @@ def convert(
     n_samples: int = 500,
     golden: int = 10,
     pad: bool = False,
+    scale: float | None = None,
+    currents: bool = False,
+    resize: int | None = None,
+    crop: int | None = None,
     name: str | None = None,
     neuron: Literal["if", "dual"] = "if",
     theta_neg: float | None = None,
-    bn_eps: float = 1e-5,
+    bn_eps: float = BN_EPS,
     pool: Pool | None = None,
+    max_pool: MaxMode | None = None,
     calibrate: Path | None = None,
     method: str | None = None,
     n_calibrate: int = 512,
     expect: float | None = None,
+    keys: Path | None = None,
+    activation: ActivationKind | None = None,
     threads: int | None = None,
     notes: Callable[[str], object] | None = None,
 ) -> WeightFile:
-    """Convert a checkpoint of an ANN with QCFS or ReLU activations, without PyTorch; nothing in it is executed.
+    """Convert an ANN with QCFS, ReLU or clipped ReLU activations: a PyTorch model, or a file; no file is executed.
 
-    `refsim.convert("mine.pth", L=4, preset="cifar10", samples="cifar-10").save("mine.h5")` does what
-    `refsim convert mine.pth --L 4 --preset cifar10 --samples cifar-10 -o mine.h5` does.
+    `refsim.convert(model, torch.zeros(1, 3, 32, 32), preset="cifar10").save("mine.h5")` takes any architecture whose
+    operators have a counterpart. `refsim.convert("mine.pth", L=4, preset="cifar10", samples="cifar-10")` and
+    `.save("mine.h5")` do what `refsim convert mine.pth --L 4 --preset cifar10 --samples cifar-10 -o mine.h5` does.
 
     Parameters
     ----------
     source
-        A state dict (`.pth`, `.th`, `.safetensors`) in the key layout of the official QCFS code (VGG, ResNet; Bu et
-        al., ICLR 2022) or of `pytorch_resnet_cifar10`.
+        A `torch.nn.Module`, which is exported in this process (extra `torch`); an archive of torch.export.save
+        (`.pt2`); an ONNX file (extra `onnx`); or a state dict (`.pth`, `.th`, `.ckpt`, `.safetensors`) in one of the
+        key layouts of docs/layouts.md. Files are told by their content.
+    example
+        For a model: an input (B, C, H, W) as it takes it.
     L
-        Quantization steps that the ANN was trained with; they are in no checkpoint. None: unknown, or ReLU
-        (`calibrate`).
+        Quantization steps that the ANN was trained with; they are in no state dict. None: unknown, ReLU (`calibrate`),
+        or said by the graph, which it must not contradict.
     preset
         Preprocessing, image size and classes of a data set: a key of `refsim.importers.presets.PRESETS`.
     mean, std
@@ -89,10 +113,11 @@ def convert(
         Names of the outputs in their order, or the name of a preset; empty: those of the preset.
     input_shape : (C, H, W) of an image, where the weights leave it open
     arch
-        Layout of the keys: "vgg", "resnet", "resnet-cifar", or "auto".
-    samples, n_samples, pad
-        Data set of which so many test images are embedded, equally many of each class; `pad` puts black around smaller
-        ones.
+        Layout of the keys, a key of `refsim.importers.architectures.ARCHITECTURES`, or "auto".
+    samples, n_samples
+        Data set of which so many test images are embedded, equally many of each class.
+    pad, scale, currents, resize, crop
+        What is done to images of data sets, as in `refsim.open_images`; `scale` and `currents` to those of `calibrate`.
     golden
         Simulate so many of the samples, with IF and with dual-threshold neurons, T = 4, and store the results for
         `refsim verify`.
@@ -103,7 +128,10 @@ def convert(
     bn_eps
         eps of every batch normalisation; it is in no checkpoint.
     pool
-        How a VGG pools: its keys do not show it.
+        How a network pools whose keys do not show it: "avg", "max-cumulative", "max-or", or "none".
+    max_pool
+        What max pools do over spikes: "cumulative" follows the maximum, "or" is what dense simulators do
+        (`refsim.MaxPool2d`).
     calibrate, n_calibrate
         Data set of which so many training images, evenly strided, give the thresholds of ReLU networks and of
         methods that learn from activations.
@@ -112,6 +140,10 @@ def convert(
     expect
         Accuracy in percent that the ANN was measured to have, e.g. in PyTorch: it must lie in the 95 % Wilson interval
         of the accuracy on the samples.
+    keys
+        A TOML file that renames keys nobody knows and says what they do not show (docs/layouts.md).
+    activation
+        What the ANN computes, "qcfs", "clip" or "relu"; None: QCFS if there are thresholds, else ReLU.
     threads
         None: all cores that this process may use.
     notes
@@ -127,7 +159,8 @@ def convert(
     UsageError
         Something that only the user knows is missing or contradicts itself, e.g. mean and std, or pool of a VGG.
     FormatError
-        The checkpoint is damaged, holds more than tensors and plain data, or follows no layout refsim knows.
+        The file is damaged, holds more than tensors and plain data, or follows no layout refsim knows; or all that in
+        the graph has no counterpart.
     NetworkError
         Parameters that do not fit together.
     DataError
@@ -137,23 +170,14 @@ def convert(
     """
     _check_whole(1, L=L, n_samples=n_samples, n_calibrate=n_calibrate, threads=threads)
     _check_whole(0, golden=golden)
+    preparation = Preparation(pad=pad, scale=scale, currents=currents, resize=resize, crop=crop)
     calibrated = calibrate is not None
     if calibrated and L is not None and method is None:
         raise UsageError("L belongs to QCFS activations, calibrate to ReLU; with both, say which method")
-    _check_expected(expect, samples, L is not None or calibrated)
-    found = preprocessing(preset, mean, std)
+    kind = "model" if is_model(source) else kind_of(source)
+    _check_expected(expect, samples, L is not None or calibrated or kind != "state dict")
     choice = _neurons(L, calibrated, neuron, theta_neg)
     maker = _find_method(method, calibrated)
-    options = ImportOptions(
-        choice=choice,
-        bn_eps=bn_eps,
-        shape=input_shape,
-        usual_shape=found.usual.shape if found.usual else None,
-        mean=found.mean,
-        std=found.std,
-        dataset=found.usual.dataset if found.usual else "",
-        pool=pool,
-    )
     warnings: list[str] = []
 
     def warn(text: str) -> None:
@@ -162,21 +186,93 @@ def convert(
             notes(text)
 
     n_threads = _n_threads(threads)
-    names = _class_names(classes, found.usual)
-    network = to_network(load_checkpoint(source), options, arch=arch, name=name, classes=names)
+    if kind == "state dict":
+        if example is not None:
+            raise UsageError("example is for PyTorch models; a file says itself what it reads")
+        found = preprocessing(preset, mean, std)
+        options = ImportOptions(
+            choice=choice,
+            bn_eps=bn_eps,
+            shape=input_shape,
+            usual_shape=found.usual.shape if found.usual else None,
+            mean=found.mean,
+            std=found.std,
+            dataset=found.usual.dataset if found.usual else "",
+            pool=_pool(pool, max_pool),
+            activation=activation,
+            keys=KeyMap() if keys is None else read_key_map(keys),
+        )
+        names = _class_names(classes, found.usual)
+        network = to_network(load_checkpoint(source), options, arch=arch, name=name, classes=names)
+    else:
+        _check_state_dict_options(
+            arch=arch != "auto",
+            pool=pool is not None,
+            bn_eps=bn_eps != BN_EPS,
+            keys=keys is not None,
+            activation=activation is not None,
+        )
+        graph, origin = read_model(source, example) if kind == "model" else read_file(source, kind, input_shape)
+        graph_options = GraphOptions(
+            choice=choice,
+            L=L,
+            calibrated=calibrated,
+            max_pool=max_pool,
+            preset=preset,
+            mean=mean,
+            std=std,
+        )
+        usual = preset if preset is not None else mean if isinstance(mean, str) else None
+        names = _class_names(classes, None if usual is None else find_preset(usual))
+        network, lines = graph_to_network(graph, origin, graph_options, name=name, classes=names)
+        for line in lines:
+            warn(line)
+        if calibrated and method is None and all(_trained(layer) for layer in network.spiking):
+            raise UsageError(
+                f"{origin.where}: the thresholds of this network are trained; --calibrate (in Python, calibrate=) is "
+                "for ReLU networks"
+            )
     if maker is not None:
-        images = None if calibrate is None else open_training(os.fspath(calibrate), network, pad, n_calibrate)
+        images = None if calibrate is None else open_training(os.fspath(calibrate), network, preparation, n_calibrate)
         calibration = None
         if images is not None:
             calibration = Calibration(network=network, images=images.data, indices=images.indices, threads=n_threads)
-        network = _with_method(network, maker, choice, calibration)
-    embedded = None if samples is None else _embedded(samples, n_samples, pad, network, warn)
-    if L is None and not calibrated:
+        trained = {layer.name: layer.neuron for layer in network.spiking if _trained(layer)} if method is None else {}
+        network = _with_method(network, maker, choice, calibration).with_neurons(trained)
+    raw = replace(preparation, scale=None, currents=False)
+    embedded = None if samples is None else _embedded(samples, n_samples, raw, network, warn)
+    if network.unknown_L is not None:
         warn(UNKNOWN_L)
+        if embedded is not None:
+            warn(_accuracies(network, embedded, n_threads))
     elif embedded is not None:
-        network = _with_accuracy(network, embedded, expect, n_threads, clean(os.fspath(source), None))
+        network = _with_accuracy(network, embedded, expect, n_threads, _name_of(source))
     goldens = [] if embedded is None or golden == 0 else record_goldens(network, embedded, golden)
     return sealed(network, samples=embedded, golden=goldens, warnings=warnings)
+
+
+def _name_of(source: Any) -> str:
+    return type(source).__name__ if is_model(source) else clean(os.fspath(source), None)
+
+
+def _trained(layer: Spiking) -> bool:
+    return layer.neuron.activation is not None and layer.neuron.activation.trained
+
+
+def _pool(pool: Pool | None, max_pool: MaxMode | None) -> Pool | None:
+    """How a VGG pools, said by either option."""
+    if max_pool is None:
+        return pool
+    said: Pool = "max-cumulative" if max_pool == "cumulative" else "max-or"
+    if pool not in (None, said):
+        raise UsageError(f"pool {pool} and max_pool {max_pool} contradict each other; say one of them")
+    return said
+
+
+def _check_state_dict_options(**given: bool) -> None:
+    for key, said in given.items():
+        if said:
+            raise UsageError(f"{key} is for state dicts; a graph says that itself, leave it out")
 
 
 def _check_whole(least: int, **numbers: int | None) -> None:
@@ -242,11 +338,11 @@ def _with_method(network: Network, method: Method, choice: NeuronChoice, calibra
     return replace(network, metadata=metadata)
 
 
-def _embedded(path: Path, n: int, pad: bool, network: Network, warn: Callable[[str], None]) -> Samples:
+def _embedded(path: Path, n: int, preparation: Preparation, network: Network, warn: Callable[[str], None]) -> Samples:
     """n raw images of a data set with their labels."""
     from refsim.formats.images.datasets import check_against, open_data
 
-    data = open_data(path, pad_to=network.input.shape[1:] if pad else None, classes=network.classes)
+    data = open_data(path, spec=network.input, preparation=preparation, classes=network.classes)
     for line in data.warnings:
         warn(line)
     check_against(data, network)
@@ -265,8 +361,7 @@ def _with_accuracy(network: Network, samples: Samples, expect: float | None, thr
         That is not compatible with what was expected.
     """
     n = len(samples.labels)
-    images = InputCurrents(network.input, samples.images, samples.labels, network.name)
-    correct = run_ann(compile_network(network, fold=False), images, np.arange(n), threads=threads)
+    correct = _correct(network, samples, threads)
     low, high = wilson_interval(correct, n)
     found = f"{100 * correct / n:.1f} % of {n} samples (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
     if expect is not None and not low <= expect / 100 <= high:
@@ -275,6 +370,31 @@ def _with_accuracy(network: Network, samples: Samples, expect: float | None, thr
             "mean and std, L, the order of the color channels, images that were resized or compressed"
         )
     return replace(network, metadata={**network.metadata, ACCURACY_KEY: found})
+
+
+def _accuracies(network: Network, samples: Samples, threads: int) -> str:
+    """How many of the samples the ANN gets right with each of the usual L, and which of them fit."""
+    n = len(samples.labels)
+    correct = {L: _correct(_with_L(network, L), samples, threads) for L in USUAL_L}
+    low, _ = wilson_interval(max(correct.values()), n)
+    fitting = [str(L) for L, found in correct.items() if found >= low * n]
+    shown = ", ".join(f"{100 * found / n:.1f} % with L = {L}" for L, found in correct.items())
+    said = "is within the error of the best" if len(fitting) == 1 else "are within the error of the best"
+    return f"the ANN gets {shown} of {n} samples right; L = {', '.join(fitting)} {said}; give --L (in Python, L=)"
+
+
+def _with_L(network: Network, L: int) -> Network:
+    change = {}
+    for layer in network.spiking:
+        if layer.neuron.activation is not None:
+            change[layer.name] = replace(layer.neuron, activation=replace(layer.neuron.activation, L=L))
+    return network.with_neurons(change)
+
+
+def _correct(network: Network, samples: Samples, threads: int) -> int:
+    """How many of the samples the ANN gets right."""
+    images = InputCurrents(network.input, samples.images, samples.labels, network.name)
+    return run_ann(compile_network(network, fold=False), images, np.arange(len(samples.labels)), threads=threads)
 
 
 def _n_threads(threads: int | None) -> int:

@@ -35,6 +35,10 @@ def layer_errors(
     channels: bool = False,
     limit: int | None = None,
     pad: bool = False,
+    scale: float | None = None,
+    currents: bool = False,
+    resize: int | None = None,
+    crop: int | None = None,
     batch: int | None = None,
     threads: int | None = None,
     progress: Progress = silent,
@@ -45,7 +49,9 @@ def layer_errors(
 
     Parameters
     ----------
-    file, images, neuron, dtype, theta_neg, theta_neg_mode, v0, limit, pad, batch, threads, progress
+    file, images, neuron, dtype, theta_neg, theta_neg_mode, v0
+        As in `refsim.run`.
+    limit, pad, scale, currents, resize, crop, batch, threads, progress
         As in `refsim.run`.
     layer
         Name or number (from 1) of a spiking layer, or several; None: all.
@@ -77,7 +83,9 @@ def layer_errors(
     network = file.network.with_kind(neuron, theta_neg=theta_neg, theta_neg_mode=theta_neg_mode, v0=v0)
     chosen = _chosen(network, layer)
     if not isinstance(images, Images):
-        images = open_images(file, images, limit=limit, pad=pad)
+        images = open_images(
+            file, images, limit=limit, pad=pad, scale=scale, currents=currents, resize=resize, crop=crop
+        )
     missing = missing_ann(network)
     # The SNN of `exact` records its potentials in float64; its whole numbers would be compiled for nothing.
     plan = compile_network(network, "float64" if dtype == "exact" else dtype)

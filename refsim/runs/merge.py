@@ -8,8 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 from refsim.analysis.energy import EnergyModel, find_energy_model
+from refsim.engine.modes import KINDS, QuantisedMode
 from refsim.engine.plan import compile_network
-from refsim.exceptions import UsageError
+from refsim.exceptions import FormatError, UsageError
 from refsim.formats.images.currents import strided
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.locate import load
@@ -58,6 +59,12 @@ def merge(
                 f"{clean(file.path, None)}: sha256 {file.sha256[:12]}..., the run was made with "
                 f"{spec.weights[:12]}...; name its weight file with --weights"
             )
+        n_samples = 0 if file.samples is None else len(file.samples.labels)
+        if not spec.data and spec.images != n_samples:
+            raise FormatError(
+                f"{clean(str(runs[0]), None)}: was made on {spec.images} samples of the weight file, "
+                f"which holds {n_samples}"
+            )
         images = strided(spec.images, spec.limit)
         networks = spec.networks(file.network)
         results = {name: parts.result(name, images) for name in networks}
@@ -76,7 +83,7 @@ def merge(
         for name, network in networks.items()
         if name != ANN
     }
-    quantised = spec.dtype in ("int16", "int8")
+    quantised = isinstance(KINDS[spec.dtype], QuantisedMode)
     return Run(
         origin=origin,
         T=spec.T,

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, assert_never
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from refsim.engine.exact import Exact
+from refsim.engine.floats import FloatNumbers
 from refsim.engine.plan import Plan, Population
+from refsim.engine.quantised import Quantised
 from refsim.engine.results import Result
 from refsim.engine.trace import PopulationTrace, Trace
+from refsim.formats.atomic import claimed, replacing
 from refsim.model import Spiking
 from refsim.runs.recording import CONVENTIONS, FORMAT, VERSION, key_of
 from refsim.runs.selection import Selection
+from refsim.runs.sink import Sink
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
@@ -40,6 +45,13 @@ class Recorder:
     potentials
         Where a selection has steps, what gives the potentials after them.
 
+    Raises
+    ------
+    UsageError
+        Another run is writing this file.
+    OSError
+        It cannot be written; also from `write` and at the end. Nothing is left behind.
+
     Used as a context manager: `with Recorder(...) as recorder: run_snn(..., on_batch=recorder.write)`.
     """
 
@@ -56,17 +68,26 @@ class Recorder:
         select: Mapping[str, Selection] | None = None,
         potentials: Potentials | None = None,
     ) -> None:
-        self._path, self._part = path, path.with_name(path.name + ".part")
         self._n, self._what, self._done = n_images, frozenset(what), 0
         self._select, self._potentials = select, potentials
         self._populations = {each.name: each for each in plan.populations}
         self._plan, self._T = plan, T
-        self._file = h5py.File(self._part, "w", libver=("v110", "v110"))
-        self._file.attrs.update({"format": FORMAT, "version": VERSION, "T": T, "x_max": 0.0, "dtype": plan.mode})
-        self._file.attrs.update(CONVENTIONS | attributes)
+        with ExitStack() as stack:
+            stack.enter_context(claimed(path))
+            self._sink = Sink(stack.enter_context(replacing(path)))
+            stack.callback(self._sink.check)
+            # Python objects as files have no locks of HDF5's; `claimed` is one.
+            self._file = h5py.File(self._sink, "w", libver=("v110", "v110"))
+            stack.callback(self._file.close)
+            self._begin(labels, attributes)
+            self._stack = stack.pop_all()
+
+    def _begin(self, labels: Indices | None, attributes: dict[str, str]) -> None:
+        about = {"format": FORMAT, "version": VERSION, "T": self._T, "x_max": 0.0, "dtype": self._plan.mode}
+        self._file.attrs.update(about | CONVENTIONS | attributes)
         for group in ("layers", "sops"):
             self._file.create_group(group, track_order=True)
-        self._file.create_dataset("indices", (n_images,), np.int64)
+        self._file.create_dataset("indices", (self._n,), np.int64)
         if labels is not None:
             self._file["labels"] = labels
 
@@ -76,11 +97,7 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._file.close()
-        if kind is None:
-            os.replace(self._part, self._path)
-        else:
-            self._part.unlink(missing_ok=True)
+        self._stack.__exit__(kind, error, where)
 
     def write(self, indices: Indices, trace: Trace, result: Result) -> None:
         """Append one batch; `on_batch` of `parallel.run_snn`."""
@@ -98,6 +115,7 @@ class Recorder:
                 self._put(f"{place}/{key}", getattr(ops, key), rows, axis=1)
             self._file[place].attrs.update({"source": source, "target": target})
         self._done += len(indices)
+        self._sink.check()
 
     def _write_population(self, key: str, layer: str, population: PopulationTrace, rows: slice) -> None:
         self._put(f"{key}/counts_pos", population.n_pos, rows, axis=1)
@@ -200,4 +218,10 @@ def _parameters(plan: Plan, population: Population) -> dict[str, Array | str | f
         "reset": neuron.reset,
         "leak": neuron.leak,
     }
-    return facts if population.quantised is None else facts | {"unit": population.quantised.unit}
+    match population.numbers:
+        case Quantised(currents=currents):
+            return facts | {"unit": currents.unit}
+        case FloatNumbers() | Exact():
+            return facts
+        case never:
+            assert_never(never)

@@ -13,6 +13,7 @@ from refsim.engine.results import PopulationCounts, Result, predictions
 from refsim.engine.trace import SynapticOps
 from refsim.exceptions import FormatError
 from refsim.formats.spike_lists import Events
+from refsim.formats.untrusted.opening import require_regular
 from refsim.formats.untrusted.text import clean
 from refsim.runs.happened import Happened
 
@@ -50,6 +51,7 @@ def read_result(path: Path) -> Result:
     FormatError
         Not a recording.
     """
+    require_regular(path, what="recording")
     try:
         with h5py.File(path, "r") as file:
             return _result(file, path)
@@ -114,6 +116,7 @@ def read_happened(path: Path) -> Happened:
     FormatError
         Not a recording, or one with spikes of chosen neurons or steps only.
     """
+    require_regular(path, what="recording")
     try:
         with h5py.File(path, "r") as file:
             _check_format(file, path)

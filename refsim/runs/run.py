@@ -20,7 +20,6 @@ from refsim.exceptions import UsageError
 from refsim.formats.images.inputs import Data, Images, open_images
 from refsim.formats.weights.parts import WeightFile
 from refsim.reports.origin import Origin
-from refsim.reports.quantised import rounded_layers
 from refsim.reports.run import AnnRun, Recorded, Run, SnnRun
 from refsim.runs.settings import ANN, Effort, Progress, RunKind, Settings, silent
 from refsim.runs.store.spec import Part
@@ -52,6 +51,10 @@ def run(
     ann: bool = True,
     limit: int | None = None,
     pad: bool = False,
+    scale: float | None = None,
+    currents: bool = False,
+    resize: int | None = None,
+    crop: int | None = None,
     energy: str | EnergyModel = DEFAULT_ENERGY,
     record: Collection[str] = (),
     recording: str | os.PathLike[str] | None = None,
@@ -74,7 +77,7 @@ def run(
         From `refsim.open_images`; or what that takes: a path, an array, (images, labels); None: the file's samples.
     T, neuron, dtype, theta_neg, theta_neg_mode, v0, skip_zero_weights, ann
         As in `Settings`: what decides the bits. The ANN is left out where the file does not say what it computes.
-    limit, pad
+    limit, pad, scale, currents, resize, crop
         As in `open_images`; for data that is opened here.
     energy
         Prices of operations: a model, the name of one, or a .toml or .json file.
@@ -125,10 +128,14 @@ def run(
         ann=ann,
     )
     if isinstance(images, Images):
-        if limit is not None or pad:
-            raise UsageError("limit and pad belong to open_images; these images are open already")
+        if limit is not None or pad or scale is not None or currents or resize is not None or crop is not None:
+            raise UsageError(
+                "limit, pad, scale, currents, resize and crop belong to open_images; these images are open already"
+            )
     else:
-        images = open_images(file, images, limit=limit, pad=pad)
+        images = open_images(
+            file, images, limit=limit, pad=pad, scale=scale, currents=currents, resize=resize, crop=crop
+        )
     unknown = sorted(set(record) - set(RECORDED)) if not isinstance(record, str) else [record]
     if unknown:
         raise UsageError(f"record takes a tuple of {', '.join(RECORDED)}, got {unknown[0]!r}")
@@ -193,14 +200,14 @@ def _recorder(study: Study, path: Path, record: Collection[str], select: Collect
         raise UsageError("a recording holds one run; choose neurons if or dual")
     images, network, T = study.images, study.networks[snn[0]], study.settings.T
     selections = parse_selections(network, T, select)
-    plan = study.runners[snn[0]].plan
+    runner = study.runners.compile(snn[0])
 
     def potentials(indices: Indices, t: int) -> Trace:
-        return simulate(plan, images.data.currents(indices), t, ("v",))
+        return simulate(runner.plan, images.data.currents(indices), t, ("v",))
 
     return Recorder(
         path,
-        plan=plan,
+        plan=runner.plan,
         T=T,
         n_images=len(images),
         labels=images.labels,
@@ -260,7 +267,7 @@ def report(
         model=model,
         ann=AnnRun.of(network, model, results.get(ANN)),
         snn=snn,
-        rounded=rounded_layers(study.runners[next(iter(snn))].plan) if settings.dtype in ("int16", "int8") else None,
+        rounded=study.rounded,
     )
 
 

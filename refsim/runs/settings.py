@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import numbers
 import os
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Literal, get_args
 
 from refsim.engine.modes import MODES, Mode
 from refsim.exceptions import UsageError
+from refsim.formats.untrusted.text import brief
 from refsim.model import Network, NeuronKind
 
 RunKind = Literal[NeuronKind, "both"]
@@ -20,6 +22,9 @@ RUN_KINDS: tuple[RunKind, ...] = ("if", "dual", "signed", "both", "file")
 
 MOST_STEPS = 2**20
 """More steps are a slip of the finger: T = 1,000,000 of them take hours for one image."""
+
+MOST_POTENTIAL = sys.float_info.max
+"""What a double holds."""
 
 ANN = "ann"
 """The name of the source ANN among the networks of a run."""
@@ -61,15 +66,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         if isinstance(self.T, bool) or not isinstance(self.T, int) or not 1 <= self.T <= MOST_STEPS:
-            raise UsageError(f"T must be a whole number from 1 to {MOST_STEPS:,}, got {self.T!r}")
+            raise UsageError(f"T must be a whole number from 1 to {MOST_STEPS:,}, got {brief(self.T)}")
         if self.neuron not in RUN_KINDS:
-            raise UsageError(f"neuron must be one of {', '.join(RUN_KINDS)}, got {self.neuron!r}")
+            raise UsageError(f"neuron must be one of {', '.join(RUN_KINDS)}, got {brief(self.neuron)}")
         if self.dtype not in MODES:
-            raise UsageError(f"dtype must be one of {', '.join(MODES)}, got {self.dtype!r}")
+            raise UsageError(f"dtype must be one of {', '.join(MODES)}, got {brief(self.dtype)}")
         for key in ("theta_neg", "v0"):
             value = getattr(self, key)
-            if value is not None and not math.isfinite(value):
-                raise UsageError(f"{key} must be finite, got {value}")
+            if value is None:
+                continue
+            # Written so that nan fails too; of integers beyond it, math.isfinite raises.
+            real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+            if not real or not -MOST_POTENTIAL <= value <= MOST_POTENTIAL:
+                raise UsageError(f"{key} must be a finite number, got {brief(value)}")
+            object.__setattr__(self, key, float(value))
 
     @property
     def kinds(self) -> tuple[NeuronKind, ...]:

@@ -11,12 +11,16 @@ import numpy as np
 
 from refsim.exceptions import FormatError, UsageError
 from refsim.formats.spike_lists import Events, read_spike_lists
+from refsim.formats.untrusted.opening import ANY_SIZE, open_file, read_text, require_regular
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.locate import load
 from refsim.formats.weights.parts import WeightFile
 from refsim.runs.happened import Happened
 
 Side = WeightFile | Happened
+
+MOST_MANIFEST = 1 << 26
+"""Bytes of a manifest.json."""
 
 
 def open_side(what: WeightFile | str | os.PathLike[str]) -> Side:
@@ -47,6 +51,7 @@ def _hdf5_kind(path: Path) -> str | None:
 
     from refsim.runs.recording import FORMAT
 
+    require_regular(path, what="recording or weight file")
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") == FORMAT:
@@ -72,8 +77,11 @@ def _foreign(path: Path) -> Happened:
 def _golden(path: Path) -> Happened:
     name = clean(path.name, None)
     try:
-        facts: dict[str, Any] = json.loads((path / "manifest.json").read_text())
-        with np.load(path / "vectors.npz", allow_pickle=False) as data:
+        facts: dict[str, Any] = json.loads(read_text(path / "manifest.json", what="manifest", most=MOST_MANIFEST))
+        with (
+            open_file(path / "vectors.npz", what="archive of vectors", most=ANY_SIZE) as opened,
+            np.load(opened, allow_pickle=False) as data,
+        ):
             layers = [each for each in facts["populations"] if each["kind"] == "spiking"]
             spikes = {
                 str(each["layer"]): Events(

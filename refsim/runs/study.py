@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refsim.engine.batches import run_ann, run_snn
+from refsim.engine.modes import KINDS, QuantisedMode
 from refsim.engine.results import Result
 from refsim.engine.trace import Activations, Trace
 from refsim.exceptions import InterruptedRunError
@@ -21,6 +23,7 @@ from refsim.formats.images.inputs import Images
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.parts import WeightFile
 from refsim.model import Network
+from refsim.reports.quantised import RoundedLayer, rounded_layers
 from refsim.runs.runner import Runner, check_result
 from refsim.runs.settings import ANN, Effort, Progress, Settings, silent
 from refsim.runs.store.directory import About, RunDirectory
@@ -59,25 +62,46 @@ class Study:
         return self.settings.networks(self.file.network)
 
     @cached_property
-    def runners(self) -> _Runners:
-        """Every network compiled, when it is first asked for, once."""
-        return _Runners(self)
+    def runners(self) -> Runners:
+        """Every network compiled, once, when its turn comes."""
+        return Runners(self.networks, self.settings)
+
+    @property
+    def rounded(self) -> tuple[RoundedLayer, ...] | None:
+        """What int16 and int8 did to the weights; None in other numbers."""
+        if isinstance(KINDS[self.settings.dtype], QuantisedMode) and self.runners.rounded is None:
+            # Everything was there already: a resumed run that had nothing left to do.
+            self.runners.compile(self.settings.kinds[0])
+        return self.runners.rounded
 
     def label(self, name: str) -> str:
         """What stands before the progress bar."""
         return "ANN" if name == ANN else "dual" if self.networks[name].dual else "IF"
 
 
-class _Runners(dict[str, Runner]):
-    """Runners by name, made when they are asked for."""
+class Runners:
+    """Compiles networks one after the other; a plan is let go before the next one is made, since weights are large.
 
-    def __init__(self, study: Study) -> None:
-        super().__init__()
-        self._study = study
+    rounded
+        What int16 and int8 did to the weights, the same for every kind of neuron; None in other numbers, and before
+        an SNN has been compiled.
+    """
 
-    def __missing__(self, name: str) -> Runner:
-        runner = Runner.compile(name, self._study.networks[name], self._study.settings)
-        return self.setdefault(name, runner)
+    def __init__(self, networks: Mapping[str, Network], settings: Settings) -> None:
+        self._networks, self._settings = networks, settings
+        self._alive: WeakValueDictionary[str, Runner] = WeakValueDictionary()
+        self.rounded: tuple[RoundedLayer, ...] | None = None
+
+    def compile(self, name: str) -> Runner:
+        """The network of this name, ready to run; the one that somebody still holds, if there is one."""
+        runner = self._alive.get(name)
+        if runner is not None:
+            return runner
+        runner = Runner.compile(name, self._networks[name], self._settings)
+        if name != ANN and self.rounded is None:
+            self.rounded = rounded_layers(runner.plan)
+        self._alive[name] = runner
+        return runner
 
 
 def run_in_memory(
@@ -116,7 +140,8 @@ def run_in_memory(
 
 
 def _run_one(study: Study, name: str, record: Collection[str], on_trace: OnTrace) -> Result:
-    images, effort, plan = study.images, study.effort, study.runners[name].plan
+    images, effort, runner = study.images, study.effort, study.runners.compile(name)
+    plan = runner.plan
     with study.progress(study.label(name), len(images)) as done:
         if name == ANN:
 
@@ -178,7 +203,7 @@ def run_kept(
         path = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="refsim-")))
         about = About(
             weights=clean(study.file.path, None),
-            weights_path=str(Path(study.file.path).absolute()),
+            weights_path=_as_text(Path(study.file.path).absolute()),
             source=study.images.description,
         )
         store = stack.enter_context(
@@ -204,11 +229,21 @@ def run_kept(
         return results
 
 
+def _as_text(path: Path) -> str:
+    """A path as text that a database takes; one that is no UTF-8 is then only for people to read."""
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return clean(name, None)
+    return name
+
+
 def _run_here(study: Study, store: RunDirectory, pending: Mapping[str, Indices]) -> None:
     for name, indices in pending.items():
         if not len(indices):
             continue
-        runner = study.runners[name]
+        runner = study.runners.compile(name)
         with study.progress(study.label(name), len(indices)) as done:
 
             def keep(batch: Batch, name: str = name, done: Any = done) -> None:

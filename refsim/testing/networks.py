@@ -150,7 +150,7 @@ class _Builder:
 
     def conv(self, source: str) -> str:
         """A convolution of any geometry that fits."""
-        source = self.pooled(source) if self.draw(st.integers(0, 4)) == 0 else source
+        source = self.pooled(source) if self.draw(st.booleans()) else source
         c, h, w = self.shapes[source]
         same = self.draw(st.integers(0, 2)) == 0  # so that an identity shortcut fits
         axes = [
@@ -189,7 +189,7 @@ class _Builder:
     def linear(self, source: str, n_out: int) -> str:
         """A fully connected layer, perhaps behind a pool, with or without a flatten."""
         if len(self.shapes[source]) == 3:
-            source = self.pooled(source) if self.draw(st.integers(0, 3)) == 0 else source
+            source = self.pooled(source) if self.draw(st.booleans()) else source
             source = self.flattened(source) if self.draw(st.booleans()) else source
         weight, scale = self.numbers.weights((n_out, prod(self.shapes[source])))
         bias = self.numbers.currents((n_out,), density=0.7) / 2
@@ -203,7 +203,7 @@ class _Builder:
             return there[0]
         _, h, w = self.shapes[source]
         if self.has_one_size(source) and self.draw(st.booleans()):
-            rows, columns = ([each for each in _axis_geometries(n) if _is_max_window(each, n)] for n in (h, w))
+            rows, columns = (_max_windows(n, wide=self.draw(st.integers(0, 3)) > 0) for n in (h, w))
             return self.max_pool(source, (self.draw(st.sampled_from(rows)), self.draw(st.sampled_from(columns))))
         sizes = [[k for k in self._pool_sizes() if k <= n] for n in (h, w)]
         kernel = (self.draw(st.sampled_from(sizes[0])), self.draw(st.sampled_from(sizes[1])))
@@ -269,8 +269,7 @@ class _Builder:
         if c != shape[0]:
             return []
         rows, columns = (
-            [each for each in _axis_geometries(n) if _is_max_window(each, n) and each[-1] == m]
-            for n, m in zip((h, w), shape[1:])
+            [each for each in _max_windows(n, wide=False) if each[-1] == m] for n, m in zip((h, w), shape[1:])
         )
         return list(product(rows[:6], columns[:6]))
 
@@ -288,10 +287,15 @@ class _Builder:
         return layer.name
 
 
-def _is_max_window(axis: Axis, n: int) -> bool:
-    """Whether a max pool along an axis of n positions may have these windows: none of them empty."""
-    k, s, p, d, out = axis
-    return 2 * p <= k and all(any(0 <= i * s - p + j * d < n for j in range(k)) for i in range(out))
+def _max_windows(n: int, wide: bool) -> list[Axis]:
+    """All windows of max pools along one axis of n positions, none of them empty; `wide`: of several, if that fits."""
+    found = [
+        (k, s, p, d, out)
+        for k, s, p, d, out in _axis_geometries(n)
+        if 2 * p <= k and all(any(0 <= i * s - p + j * d < n for j in range(k)) for i in range(out))
+    ]
+    several = [each for each in found if each[0] > 1]
+    return several if wide and several else found
 
 
 def _axis_geometries(n: int) -> list[Axis]:

@@ -16,12 +16,14 @@ _GATES: tuple[Literal["net", "gross"], ...] = ("net", "gross")
 
 @st.composite
 def activations(draw: st.DrawFn, grid: Grid = "dyadic") -> Activation:
-    """QCFS with 1 to 8 steps, or ReLU."""
+    """QCFS with 1 to 8 steps, or ReLU, clipped or not."""
     L = draw(st.one_of(st.none(), st.integers(1, 8)))
+    clipped = L is None and draw(st.booleans())
     if grid == "dyadic":
-        return Activation(lambda_=draw(st.integers(1, 16)) / 4, L=L, shift=draw(st.integers(0, 7)) / 8)
+        shift = draw(st.integers(0, 7)) / 8
+        return Activation(lambda_=draw(st.integers(1, 16)) / 4, L=L, shift=shift, clipped=clipped)
     lambda_ = draw(st.floats(0.1, 4, allow_subnormal=False))
-    return Activation(lambda_=lambda_, L=L, shift=draw(st.sampled_from([0.5, 0.0, 0.3])), delta=0.1)
+    return Activation(lambda_=lambda_, L=L, shift=draw(st.sampled_from([0.5, 0.0, 0.3])), delta=0.1, clipped=clipped)
 
 
 @st.composite

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from refsim.exceptions import FormatError
+from refsim.formats.atomic import replacing
+from refsim.formats.untrusted.opening import open_file
+from refsim.importers.checkpoint import MAX_BYTES
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
     """Write `content` so that `path` holds the old file or the new one, never a part."""
-    beside = path.with_name(path.name + ".tmp")
-    with beside.open("wb") as file:
+    with replacing(path) as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # otherwise the rename itself may be lost with the power
-    finally:
-        os.close(folder)
 
 
 def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint; only tensors and plain Python values are accepted, nothing is executed."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with open_file(path, what="checkpoint", most=MAX_BYTES) as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except FormatError:
+        raise
     except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
         raise FormatError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})") from error
     if not isinstance(content, dict):

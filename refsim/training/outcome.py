@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from refsim.exceptions import UsageError
+from refsim.formats.atomic import write_atomically
+from refsim.formats.untrusted.opening import open_file
 from refsim.formats.weights.hdf5 import Samples, save
 from refsim.importers.architectures import to_network
-from refsim.importers.checkpoint import load_checkpoint
+from refsim.importers.checkpoint import MAX_BYTES, load_checkpoint
 from refsim.importers.options import ImportOptions
 from refsim.importers.parameters import NeuronChoice
 from refsim.model import Network
@@ -51,15 +53,20 @@ def finish(training: Training, command: str, *, round_to: str = "float32") -> di
     summary = {
         "command": command,
         "recipe": {**recipe.plain(), "init": Path(recipe.init).name},
-        "init_sha256": hashlib.sha256(Path(recipe.init).read_bytes()).hexdigest() if recipe.init else "",
+        "init_sha256": _sha256(recipe.init) if recipe.init else "",
         "torch": torch.__version__,
         # Of the very network that is written: the last epoch was trained with the delta measured one epoch before.
         "delta": training.measure_delta() if recipe.activation == "nq" else {},
         "test": training.score_test(),
         "history": training.history,
     }
-    (training.folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_atomically(training.folder / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
     return summary
+
+
+def _sha256(path: str) -> str:
+    with open_file(path, what="checkpoint", most=MAX_BYTES) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _rounded(value: Tensor, to: str) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from refsim.training.activations import Activation
 
-DUAL_THETA_NEG = -1e-3  # absolute, in units of the membrane potential (semantics.md 2.4 c)
+DUAL_THETA_NEG = -1e-3  # absolute, in units of the membrane potential (semantics 2.4c)
 
 
 class Simulation(NamedTuple):

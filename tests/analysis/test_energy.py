@@ -254,6 +254,8 @@ def test_price_list_is_read_from_a_file(tmp_path: Path, file: str, text: str):
         ("[picojoules]\nsop = '1'\n", "sop must be a price >= 0 in picojoules, got '1'"),
         ("name = 3\n[picojoules]\nsop = 1\n", "name must be text, got 3"),
         ("joules = 3\n[picojoules]\nsop = 1\n", "unknown key 'joules'"),
+        ("name = 0x1" + 5000 * "0" + "\n[picojoules]\nsop = 1\n", "name must be text, got more digits than"),
+        ("[picojoules]\nsop = 0x1" + 5000 * "0" + "\n", "sop must be a price >= 0 in picojoules, got more digits than"),
     ],
 )
 def test_price_list_with_a_mistake_is_refused_in_one_line(tmp_path: Path, text: str, message: str):
@@ -264,6 +266,19 @@ def test_price_list_with_a_mistake_is_refused_in_one_line(tmp_path: Path, text: 
     assert str(refused.value).startswith(f"{path}: ")
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_text_in_a_price_list_is_cleaned_and_cut_on_the_way_in(tmp_path: Path):
+    path = tmp_path / "chip.json"
+    name = "\\u001b[31m\\ud800" + 300 * "x"
+    path.write_text(f'{{"name": "{name}", "source": "\\u202e", "picojoules": {{"sop": 1}}}}')
+    model = load_energy_model(path)
+    assert model.name.startswith("\\x1b[31m\\ud800xxx")
+    assert model.name.endswith("x\N{HORIZONTAL ELLIPSIS}")
+    assert model.source == "\\u202e"
+    path.write_text('{"picojoules": {"\\ud800\\u001b": 1}}')
+    with pytest.raises(FormatError, match=r"no operations '\\ud800\\x1b'"):
+        load_energy_model(path)
 
 
 def test_missing_price_list_is_refused(tmp_path: Path):

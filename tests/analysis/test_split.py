@@ -61,14 +61,17 @@ def test_clipping_quantization_and_unevenness_add_up_to_the_local_error(layer):
     assert (errors.local == theta * N / T - relu(S / T)).all()
 
 
-@given(layer=st.one_of(layers_in_fractions, layers_in_floats), L=st.sampled_from([1, 2, 4, None]))
+@given(layer=st.one_of(layers_in_fractions, layers_in_floats), L=st.sampled_from([1, 2, 4, None, "clipped"]))
 def test_local_and_propagated_parts_add_up_to_the_error_against_the_ann(layer, L):
-    """phi - h(z) = local + [h(zbar) - h(z)] exactly, for h = ReLU and h = QCFS_L."""
+    """phi - h(z) = local + [h(zbar) - h(z)] exactly, for h = ReLU, clipped or not, and h = QCFS_L."""
     S, N, v, theta, T, z = layer
     errors = split(S, N, v, theta, T)
-    activation = Activation(lambda_=2.0, L=L)
+    if L == "clipped":
+        activation, h = Activation(lambda_=2.0, L=None, clipped=True), lambda x: np.clip(x, 0, 2)
+    else:
+        activation = Activation(lambda_=2.0, L=L)
+        h = relu if L is None else lambda x: qcfs(x, Fraction(2) if x.dtype == object else 2.0, L, Fraction(1, 2))
     found = against(errors, z, theta, T, activation)
-    h = relu if L is None else lambda x: qcfs(x, Fraction(2) if x.dtype == object else 2.0, L, Fraction(1, 2))
     assert (found.quantization + found.unevenness + found.propagated == found.total).all()
     assert (found.total == errors.phi - h(z)).all()
     assert (found.propagated == h(S / T) - h(z)).all()

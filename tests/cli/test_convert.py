@@ -53,7 +53,9 @@ def test_a_checkpoint_becomes_a_weight_file_with_samples(capsys, tmp_path, check
     file = load(out_path)
     assert out == (
         f"{out_path}: small, VGG, 5 convolutions, 6 spiking layers, IF, 2,051 parameters, input 3x32x32, "
-        f"10 classes, 50 samples\nANN {file.network.metadata['ann_accuracy_samples']}\nsha256 {file.sha256}\n"
+        f"10 classes, 50 samples\nANN {file.network.metadata['ann_accuracy_samples']}\n"
+        f"assumed: QCFS activations (TCL and clipped ReLU have the same keys: --activation clip)\n"
+        f"sha256 {file.sha256}\n"
     )
     network, preset = file.network, PRESETS["cifar10"]
     logits = forward(network, network.input.normalize(file.samples.images))[network.layers[-1].name]
@@ -105,7 +107,7 @@ def test_classes_from_a_file_a_list_and_a_preset(capsys, tmp_path, checkpoint):
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\x00")
     code, _, err = run(capsys, checkpoint, "-o", tmp_path / "a.h5", "--L", 4, "--mean", "cifar10", "--classes", binary)
-    assert (code, err) == (2, f"refsim: --classes: {binary} is not a text file\n")
+    assert (code, err) == (2, f"refsim: --classes: {binary}: is not a text file (UTF-8)\n")
     for given, expected in (
         (names, tuple(f"class {i}" for i in range(10))),
         (",".join("abcdefghij"), tuple("abcdefghij")),
@@ -145,6 +147,12 @@ def test_grey_images_are_padded_when_asked(capsys, tmp_path):
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 10)
     options = (path, "-o", tmp_path / "a.h5", "--L", 4, "--preset", "fashion-mnist", "--samples", tmp_path / "a.npz")
     code, _, err = run(capsys, *options, "--n-samples", 10)
+    assert (code, "come from images of 32 to 35 pixels a side, and those of the data set have 28 x 28" in err) == (
+        2,
+        True,
+    )
+    options += ("--input-shape", "1,32,32")
+    code, _, err = run(capsys, *options, "--n-samples", 10)
     assert code == 3
     assert err == (
         "refsim: a.npz: images are (1, 28, 28) (C, H, W), the network expects (1, 32, 32); "
@@ -175,7 +183,7 @@ def test_an_existing_file_is_overwritten_only_when_told(capsys, tmp_path, checkp
         (["--mean", "nan", "--std", "1"], 2, "the numbers must be finite"),
         (["--mean", "0,0", "--std", "1"], 3, "input: mean must have shape (3,), got (2,)"),
         (["--mean", "cifar10", "--std", "0"], 3, "std must be finite and positive"),
-        (["--mean", "cifar10", "--L", "0"], 2, "0 is not in the range x>=1"),
+        (["--mean", "cifar10", "--L", "0"], 2, "0 is not in the range 1<=x<=1048576"),
         (["--mean", "cifar10", "--classes", "a,b"], 3, "2 class names for 10 outputs"),
         (["--mean", "cifar10", "--classes", "missing.txt"], 2, "--classes: no file 'missing.txt'"),
         (["--mean", "cifar10", "--theta-neg", "-1"], 2, "theta_neg belongs to dual neurons; choose neuron dual"),

@@ -78,7 +78,8 @@ def test_the_json_holds_the_same_numbers(archive: str) -> None:
     assert (facts["macs_dense"], facts["macs_existing"], facts["parameters"]) == (3996, 2700, 227)
     assert [layer["name"] for layer in facts["layers"] if "number" in layer] == ["layer1.2", "block.act"]
     assert facts["layers"][4]["theta"] == {"shape": [4], "min": 0.5, "max": 2.0}
-    assert facts["layers"][4]["activation"] == {"lambda_": 1.0, "L": None, "shift": 0.5, "delta": 0.0}
+    relu = {"lambda_": 1.0, "L": None, "shift": 0.5, "delta": 0.0, "clipped": False}
+    assert facts["layers"][4]["activation"] == relu
     assert facts["golden"] == [{"T": 4, "neuron": "if", "images": 4}, {"T": 6, "neuron": "dual", "images": 2}]
     assert facts["provenance"]["method"] == "qcfs"
 

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from refsim.analysis.energy import BUILT_IN
+from refsim.engine.modes import MODES
+from refsim.formats.weights.hdf5 import Samples, save
+from refsim.model import Flatten, InputSpec, Linear, Network
 from refsim.reference.counts import synaptic_ops
 from refsim.reference.network import simulate
 from refsim.reports.run import SnnRun
@@ -34,6 +37,21 @@ def test_one_run_prints_every_step_up_to_T(refsim: Call, weights: Path) -> None:
         *"123456",
         "ANN",
     ]
+
+
+def test_a_network_without_spiking_layers_runs(refsim: Call, tmp_path: Path) -> None:
+    layers = (
+        Flatten(name="flat", inputs=("input",)),
+        Linear(name="out", inputs=("flat",), weight=np.ones((2, 12)), bias=np.zeros(2)),
+    )
+    network = Network(name="readout", input=InputSpec(shape=(3, 2, 2)), layers=layers)
+    samples = Samples(images=raw_images(4)[:, :2, :2], labels=np.array([0, 1, 0, 1]))
+    save(tmp_path / "readout.h5", network, samples=samples)
+    for dtype in MODES:
+        done = refsim("run", "-w", tmp_path / "readout.h5", "-q", "--dtype", dtype)
+        assert done.code == 0
+        assert "50.0 %" in done.out
+    assert "no spikes: the network has no spiking layers" in refsim("run", "-w", tmp_path / "readout.h5", "-q").out
 
 
 def test_a_longer_run_contains_the_shorter_one(refsim: Call, weights: Path) -> None:

@@ -70,8 +70,8 @@ def test_nonzero_multiplications_of_the_image_are_those_counted_synapse_by_synap
 @given(TINY)
 def test_synapses_of_a_projection_are_all_that_exist(drawn):
     network, _ = drawn
-    for population in compile_network(network).populations:
-        for projection in population.projections:
+    for target in compile_network(network).targets:
+        for projection in target.projections:
             if projection.layer is not None:
                 layer = projection.layer
                 shapes = network.shapes[layer.inputs[0]], network.shapes[layer.name]

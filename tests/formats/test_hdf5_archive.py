@@ -6,6 +6,7 @@ import hashlib
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import h5py
 import numpy as np
 import pytest
 
-from refsim.formats.weights.hdf5 import load, save
-from refsim.model import LAYER_KINDS, MaxPool2d
-from refsim.reference.network import simulate
+import refsim
+from refsim.formats.weights.encode import version_of
+from refsim.formats.weights.hdf5 import load, save, sealed
+from refsim.model import LAYER_KINDS, Activation, MaxPool2d
+from refsim.reference.network import forward, simulate
 
-from .support import assert_same
+from .support import assert_same, tiny_network
 
 ARCHIVES = Path(__file__).parent.parent / "data" / "archives"
 V1_0, V1_1 = ARCHIVES / "v1.0.h5", ARCHIVES / "v1.1.h5"
@@ -129,3 +132,18 @@ def test_the_digest_can_be_computed_from_the_document_alone() -> None:
                 feed(key.encode())
                 feed_array(item.attrs[key], widen=True)
         assert digest.hexdigest() == file.attrs["content_sha256"].decode()
+
+
+def test_a_clipped_relu_makes_a_file_of_version_1_1_that_comes_back() -> None:
+    clipped = Activation(lambda_=2.0, L=None, clipped=True)
+    network = tiny_network()
+    neuron = replace(network.spiking[0].neuron, activation=clipped)
+    network = network.with_neurons({network.spiking[0].name: neuron})
+    file = sealed(network)
+    assert version_of(network) == "1.1"
+    assert file.network.spiking[0].neuron.activation == clipped
+    x = np.linspace(-3, 3, 2 * 4 * 4).reshape(1, 2, 4, 4)
+    expected = forward(network, x)
+    assert expected["layer1.2"].max() == 2.0
+    actual = refsim.forward(refsim.compile_network(file.network, fold=False), x, record=True)
+    assert np.array_equal(actual.a["layer1.2"], expected["layer1.2"])

@@ -62,12 +62,9 @@ def neurons(draw: st.DrawFn, shape: tuple[int, ...]) -> Neuron:
         factor = -draw(st.floats(1e-6, 1.0))
         least = factor * (1.0 if mode == "relative" else float(theta.min()))
         more = {"theta_neg": np.full(parameter_shape(), least), "theta_neg_mode": mode}
-    source = st.builds(
-        Activation,
-        lambda_=positive,
-        L=st.none() | st.integers(0, 64),
-        shift=st.floats(0, 1, exclude_max=True),
-        delta=st.floats(0, 10),
+    numbers = {"lambda_": positive, "shift": st.floats(0, 1, exclude_max=True), "delta": st.floats(0, 10)}
+    source = st.builds(Activation, L=st.integers(0, 64), **numbers) | st.builds(
+        Activation, L=st.none(), clipped=st.booleans(), **numbers
     )
     return Neuron(
         theta=theta,

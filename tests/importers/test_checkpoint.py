@@ -166,20 +166,13 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("net/data.pkl", b"")
         archive.writestr("net/constants.pkl", b"")
-    with pytest.raises(FormatError, match=r"TorchScript archive; save model\.state_dict"):
-        load_checkpoint(path)
-
-
-def test_onnx_is_not_read_and_says_so(tmp_path):
-    path = tmp_path / "net.ONNX"
-    path.write_bytes(b"\x08\x07\x12\x07pytorch")
-    with pytest.raises(FormatError, match=r"net\.ONNX: ONNX files are not read; save the state_dict"):
+    with pytest.raises(FormatError, match=r"TorchScript archive, .* torch\.export\.save, or save model\.state_dict"):
         load_checkpoint(path)
 
 
 def test_a_named_pipe_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(FormatError, match="not a regular file"):
+    with pytest.raises(FormatError, match="is a pipe, socket or device, not a checkpoint"):
         load_checkpoint(tmp_path / "pipe")
 
 
@@ -272,3 +265,39 @@ def test_files_of_the_safetensors_package_are_read_exactly(tmp_path):
     numpy_writer.save_file(arrays, tmp_path / "x.safetensors")
     loaded = load_checkpoint(tmp_path / "x.safetensors").tensors
     assert_same(dict(sorted(loaded.items())), dict(sorted(arrays.items())))
+
+
+def wrapped(path, content, arrays=ARRAYS):
+    """A checkpoint whose top is a dictionary; `content` makes it of the opcodes of the arrays' dictionary."""
+    views, storages = pickles.tensors(arrays)
+    inner = pickles.call("collections.OrderedDict") + b"(" + b"".join(pickles.text(k) + v for k, v in views.items())
+    first = next(iter(views.values()))
+    return pickles.write_zip(path, pickles.pickle(content(inner + b"u", first)), storages)
+
+
+def test_a_state_dict_is_found_beside_anything_else(tmp_path):
+    def lightning(state, tensor):
+        return {"epoch": 3, "loops": {"fit": {}}, "scale": tensor, "state_dict": state, "optimizer_states": [{}]}
+
+    assert_same(load_checkpoint(wrapped(tmp_path / "x.ckpt", lightning)).tensors, ARRAYS)
+    nested = wrapped(tmp_path / "y.pth", lambda state, tensor: {"model": {"state_dict": state, "ema": tensor}})
+    assert_same(load_checkpoint(nested).tensors, ARRAYS)
+    with pytest.raises(FormatError, match=r"'state_dict' and 'net' both hold something; save the state dict"):
+        load_checkpoint(wrapped(tmp_path / "z.pth", lambda state, tensor: {"state_dict": state, "net": {"a": tensor}}))
+
+
+@pytest.mark.parametrize(
+    "prefix", ["model.", "net.", "_orig_mod.", "module.model.", "model._orig_mod.", "_orig_mod.module.net."]
+)
+def test_what_wrappers_put_into_names_goes(tmp_path, prefix):
+    prefixed = {f"{prefix}{key}": array for key, array in ARRAYS.items()}
+    assert_same(load_checkpoint(pickles.write_pth(tmp_path / "x", prefixed)).tensors, ARRAYS)
+
+
+def test_a_wrapper_inside_goes_and_a_prefix_that_only_some_have_stays(tmp_path):
+    arrays = {"features.module.0.weight": ARRAYS["h"], "model.a": ARRAYS["n"]}
+    expected = {"features.0.weight": ARRAYS["h"], "model.a": ARRAYS["n"]}
+    assert_same(load_checkpoint(pickles.write_pth(tmp_path / "x", arrays)).tensors, expected)
+    arrays["features.0.weight"] = ARRAYS["h"]
+    with pytest.raises(FormatError, match=r"'features\.0\.weight' is there with and without the name of a wrapper"):
+        load_checkpoint(pickles.write_pth(tmp_path / "y", arrays))

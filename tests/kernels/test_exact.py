@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from refsim.engine.exact import Exact
 from refsim.engine.kernels.lanes import TILE
 from refsim.engine.plan import compile_network
 from refsim.engine.simulator import simulate
 from refsim.model import Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
-from refsim.testing import networks_with_inputs
+from refsim.testing import assert_equals_reference, networks_with_inputs
 
 # Interpreted kernels take 30 times as long.
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
@@ -113,8 +114,8 @@ def test_a_decision_that_integers_get_wrong_is_put_right_and_so_is_the_potential
         Linear(name="out", inputs=("s2",), weight=[[1.0]], bias=[0.0]),
     )
     network = Network(name="turned", input=InputSpec(shape=(1, 1, 1)), layers=layers)
-    integers = compile_network(network, "exact").populations[1].integers
-    assert integers is not None
+    integers = compile_network(network, "exact").populations[1].numbers
+    assert isinstance(integers, Exact)
     n = round(theta / current)
     units = int(integers.bias[0, 0]) + int(integers.synapses[0].weight[0, 0, 0])
     assert (n * units >= 2**integers.bits) == integers_fire
@@ -200,20 +201,24 @@ def with_neuron(name: str, **change: object) -> Network:
     return network.with_neurons({name: replace(layer.neuron, **change)})
 
 
+OWN = np.linspace(1.9, 2.1, 130 * 3 * 4).reshape(130, 3, 4)
+"""A threshold of its own for each neuron."""
+
+
 @pytest.mark.parametrize(
     ("network", "population", "reason"),
     [
         (with_neuron("s1"), "s0", "the image drives it"),
         (with_neuron("s1"), "out", "logits"),
         (with_neuron("s2", leak=0.5), "s2", "leaks"),
-        (with_neuron("s2", theta=np.full((130, 3, 4), 2.0)), "s2", "differs between positions"),
-        (with_neuron("s2", theta=np.full((130, 3, 4), 2.0)), "s3", "differ in size"),
+        (with_neuron("s2", theta=OWN), "s2", "differs between positions"),
+        (with_neuron("s2", theta=OWN), "s3", "differ in size"),
         (with_neuron("s2", theta=np.array(1e-9)), "s2", "too large"),
         (with_neuron("s2", v0=np.array(1e9)), "s2", "too large"),
     ],
 )
 def test_a_population_falls_back_to_float64_and_says_why(network, population, reason):
-    found = next(each for each in compile_network(network, "exact").populations if each.name == population)
+    found = next(each for each in compile_network(network, "exact").targets if each.name == population)
     assert found.mode == "float64"
     assert reason in found.reason
     compare(network, np.random.default_rng(1).normal(size=(1, 3, 8, 8)), 4)
@@ -258,7 +263,95 @@ def test_a_weight_beyond_32_bits_is_made_up_for_by_the_bias():
         ),
     )
     plan = compile_network(network, "exact")
-    integers = plan.populations[1].integers
-    assert integers is not None
+    integers = plan.populations[1].numbers
+    assert isinstance(integers, Exact)
     assert 3.2 / 0.9 * 2**integers.bits > 2**31
     compare(network, np.array([0.3, 0.7, 1.0]).reshape(3, 1, 1, 1), 12)
+
+
+def pooled(theta: float, next_theta: float, count: int) -> tuple[Network, np.ndarray]:
+    """A neuron behind a 3 x 3 window in which `count` neurons of threshold theta fire once."""
+    network = Network(
+        name="pooled",
+        input=InputSpec(shape=(1, 3, 3)),
+        layers=(
+            Spiking(name="s1", inputs=("input",), neuron=Neuron(theta=theta, v0=0.0)),
+            AvgPool2d(name="pool", inputs=("s1",), kernel=(3, 3), stride=(3, 3)),
+            Flatten(name="flat", inputs=("pool",)),
+            Linear(name="fc", inputs=("flat",), weight=[[1.0]], bias=[0.0]),
+            Spiking(name="s2", inputs=("fc",), neuron=Neuron(theta=next_theta, v0=0.0)),
+            Linear(name="out", inputs=("s2",), weight=[[1.0]], bias=[0.0]),
+        ),
+    )
+    x = np.zeros((1, 1, 3, 3))
+    x.reshape(-1)[:count] = 1.5 * theta
+    return network, x
+
+
+@pytest.mark.parametrize("dtype", ["float64", "exact"])
+def test_a_window_s_value_is_rounded_as_the_specification_rounds_it(dtype):
+    """count * theta / k and count * (theta / k) differ in their last bits, and here that is a spike more or less."""
+    more = less = 0
+    for count in range(1, 10):
+        for theta in (0.1, 0.3, 0.7, 1.1, 1.3, 2.9):
+            specified, other = count * theta / 9, count * (theta / 9)
+            # A threshold at the larger of the two is met by that one alone.
+            network, x = pooled(theta, max(specified, other), count)
+            trace = simulate(compile_network(network, dtype), x, 1, record=("spikes",))
+            fired = int(trace.populations["s2"].spikes.sum())
+            assert fired == int(specified >= other), (count, theta)
+            if dtype == "exact":
+                assert trace.populations["s2"].recomputed.sum() == 1
+            more, less = more + (specified > other), less + (specified < other)
+    assert more > 3
+    assert less > 3
+
+
+def by_position(shape: tuple[int, int, int], pooled: bool) -> Network:
+    """Thresholds given for each position, and all the same within a channel."""
+    rng = np.random.default_rng(1)
+    c = shape[0]
+    theta = np.broadcast_to(rng.uniform(0.3, 0.9, size=(c, 1, 1)), shape)
+    neuron = Neuron(theta=theta, v0=theta / 2, theta_neg=-theta / 8)
+    n_flat = 3 if pooled else 3 * shape[1] * shape[2]
+    layers = [
+        Spiking(name="s1", inputs=("input",), neuron=neuron),
+        Conv2d(name="c2", inputs=("s1",), weight=rng.normal(size=(c, c, 1, 1)), bias=rng.normal(size=c) / 9),
+        Add(name="add", inputs=("c2", "s1")),
+        Spiking(name="s2", inputs=("add",), neuron=neuron),
+    ]
+    if pooled:
+        layers.append(AvgPool2d(name="p", inputs=("s2",), kernel=shape[1:], stride=(1, 1)))
+    layers += [
+        Conv2d(name="c3", inputs=(layers[-1].name,), weight=rng.normal(size=(3, c, 1, 1)), bias=rng.normal(size=3)),
+        Spiking(name="s3", inputs=("c3",), neuron=Neuron(theta=1.0, v0=0.5)),
+        Flatten(name="flat", inputs=("s3",)),
+        Linear(name="out", inputs=("flat",), weight=rng.normal(size=(2, n_flat)), bias=np.zeros(2)),
+    ]
+    return Network(name="by position", input=InputSpec(shape=shape), layers=tuple(layers))
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 1), (4, 2, 2), (3, 2, 1)])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_threshold_given_by_position_that_all_positions_share_is_one_of_the_channel(shape, pooled):
+    network = by_position(shape, pooled)
+    x = np.random.default_rng(2).normal(size=(3, *shape))
+    for dtype in (np.float64, np.float32):
+        assert_equals_reference(network, x, 9, dtype=dtype)
+    compare(network, x, 9)
+    modes = {each.name: each.mode for each in compile_network(network, "exact").populations}
+    # A larger window adds up the sizes of its spikes, which the specification rounds otherwise than a count's.
+    added = pooled and shape[1] > 1
+    assert modes == {"s1": "float64", "s2": "exact", "s3": "float64" if added else "exact"}
+
+
+def test_a_run_in_float64_for_its_potentials_counts_no_zero_weights_either():
+    layers = (
+        Spiking(name="s", inputs=("input",), neuron=Neuron(theta=1.0, v0=0.0)),
+        Linear(name="out", inputs=("s",), weight=[[1.0], [0.0], [0.0], [0.0]], bias=np.zeros(4)),
+    )
+    network = Network(name="sparse", input=InputSpec(shape=(1, 1, 1)), layers=layers)
+    for skip_zero_weights, sops in ((True, 1), (False, 4)):
+        plan = compile_network(network, "exact", skip_zero_weights=skip_zero_weights)
+        for record in ((), ("v",)):
+            assert simulate(plan, np.ones((1, 1, 1, 1)), 1, record).ops["s", "out"].unit.tolist() == [[sops]]

@@ -35,7 +35,7 @@ EXPECTED = {
 
 
 def test_exact_does_the_additions_it_did_and_no_more():
-    file = load(find_weights(None))
+    file = load(find_weights("fashion-small"))
     assert file.samples is not None
     x = file.network.input.normalize(file.samples.images[:8])
     for kind, expected in EXPECTED.items():
@@ -53,13 +53,13 @@ def work(plan, x) -> dict[str, int]:
     total: Counter[str] = Counter()
     total["sops"] = sum(int(each.unit.sum()) for each in trace.ops.values())
     total["recomputed"] = sum(int(each.recomputed.sum()) for each in trace.populations.values())
-    for population in plan.populations:
-        for each in population.projections:
+    for target in plan.targets:
+        for each in target.projections:
             total["table_bytes"] += each.synapses.weight.nbytes
             if each.port.source == INPUT:
                 continue
             numbers = digits_of(_train(trace.populations[each.port.source].spikes), each.port.pool)
-            if population.mode == "exact":
+            if target.mode == "exact":
                 planes = [Digits(plane[None], numbers.negative) for plane in numbers.magnitude]
             else:
                 planes = [numbers]

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
-from refsim.model import Activation, Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
+from refsim.model import (
+    Activation,
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    InputSpec,
+    Linear,
+    MaxMode,
+    MaxPool2d,
+    Network,
+    Neuron,
+    Pool,
+    Spiking,
+)
 
 
-@pytest.fixture
-def conv_network() -> Network:
-    """Groups, stride, a pool, a shortcut; no biases."""
+def pool(mode: str) -> Pool:
+    """An average pool, or a max pool of a mode."""
+    if mode == "average":
+        return AvgPool2d(name="pool", inputs=("if2",), kernel=(2, 2), stride=(2, 2))
+    return MaxPool2d(name="pool", inputs=("if2",), kernel=(2, 2), stride=(2, 2), mode=mode)
+
+
+@pytest.fixture(params=["average", *get_args(MaxMode)])
+def conv_network(request: pytest.FixtureRequest) -> Network:
+    """Groups, stride, a pool of each kind, a shortcut; no biases."""
     rng = np.random.default_rng(5)
 
     def conv(name: str, source: str, n_out: int, n_in: int, **how: object) -> Conv2d:
@@ -29,7 +52,7 @@ def conv_network() -> Network:
             conv("conv2", "if1", 6, 6),
             Add(name="add", inputs=("conv2", "if1")),
             Spiking(name="if2", inputs=("add",), neuron=neuron()),
-            AvgPool2d(name="pool", inputs=("if2",), kernel=(2, 2), stride=(2, 2)),
+            pool(request.param),
             conv("conv3", "pool", 4, 6, stride=(2, 2)),
             Spiking(name="if3", inputs=("conv3",), neuron=neuron()),
             Flatten(name="flatten", inputs=("if3",)),

@@ -38,3 +38,15 @@ def test_a_layer_that_only_gets_negative_currents_is_refused():
     network = chain([[1]], [[-1]], [[1]], biases=[[0], [-1], [0]])
     with pytest.raises(NetworkError, match="layer 'if2': no current is positive on the 1 calibration images"):
         find_method("rmp").calibrate(network, calibration(network, [[1]]))
+
+
+@pytest.mark.parametrize(("name", "second"), [("spike-norm", 0.25), ("rmp:1", 1.25)])
+def test_the_layers_before_spike_with_the_reset_that_the_method_has(name, second):
+    """Currents of 1, 0.5 and 0.625 in units of theta: with a reset to zero the last two fire at the same steps.
+
+    What the next layer sees is the third less the second, and a quarter of the first, which fires at every step: a
+    quarter of theta then, and five quarters where the rest is kept and the third fires alone at some steps.
+    """
+    network = chain([[1], [0.5], [0.625]], [[0.25, -1, 1]], [[1]])
+    made = find_method(name).calibrate(network, calibration(network, [[1]])).network
+    assert [float(each.neuron.theta) for each in made.spiking] == [1, second]

@@ -8,7 +8,7 @@ import pytest
 from refsim.exceptions import DataError, NetworkError, UsageError
 from refsim.methods.base import Calibration
 from refsim.methods.registry import find_method
-from refsim.model import Network
+from refsim.model import AvgPool2d, Network
 from refsim.reference.network import simulate
 from tests.methods.networks import calibration, chain, vectors
 
@@ -107,6 +107,16 @@ def test_methods_for_trained_bounds_refuse_relu(name):
         method.check(relu())
     with pytest.raises(UsageError, match=match):
         method.calibrate(relu(), calibration(relu(), ROWS))
+
+
+def test_a_theta_for_every_neuron_is_not_for_networks_with_max_pools(conv_network):
+    if isinstance(conv_network.by_name["pool"], AvgPool2d):
+        find_method("snm").check(conv_network)
+        return
+    with pytest.raises(
+        UsageError, match="method snm gives every neuron a theta of its own, and max pool 'pool' compar"
+    ):
+        find_method("snm").check(conv_network)
 
 
 def test_calibration_needs_images_and_activity():

@@ -82,7 +82,7 @@ def test_cos_moves_initial_potentials_layer_by_layer(network, rho):
 
 
 def calibrated(u: list[float], theta: float = LAMBDA) -> float:
-    """v0 of one neuron, from the rule of semantics 10.7, scalar by scalar."""
+    """v0 of one neuron, from the rule of docs/methods.md, scalar by scalar."""
     v, fired_at, silent_at = theta / 2, [], []
     for current in u:
         m = v + current

@@ -1,4 +1,4 @@
-"""RTS: theta / (2 T) more at every step, which is not the same as v0 = theta / 2 (semantics 10.8)."""
+"""RTS: theta / (2 T) more at every step, which is not the same as v0 = theta / 2 (docs/methods.md)."""
 
 from __future__ import annotations
 

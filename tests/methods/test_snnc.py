@@ -39,6 +39,12 @@ def test_a_channel_that_is_never_active_gets_its_layers_largest_activation():
     np.testing.assert_allclose(found["if1"], [2, 2])
 
 
+def test_a_dead_channel_beside_a_small_and_a_large_one_gets_the_largest():
+    network = chain([[1], [-1], [0.25]], [[1, 1, 1]])
+    found = least_error_thetas(calibration(network, [[0.5], [2.0]]), 64, per_channel=True)
+    np.testing.assert_allclose(found["if1"], [2, 2, 0.5])
+
+
 def test_with_many_steps_nothing_is_clipped_and_with_one_much_is():
     network = chain([[1]], [[1]])
     # T = 1: theta = 1 makes 20 errors of 1/16 each, theta = 1/4 one of 9/16.

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -19,6 +23,7 @@ from refsim.reference.network import simulate
 from refsim.runs.recorder import Recorder
 from refsim.runs.recording import read_result
 from refsim.runs.run import run
+from refsim.runs.sink import Sink
 from tests.simulation.networks import raw_images, small_network
 from tests.simulation.test_parallel import assert_same
 
@@ -138,6 +143,94 @@ def test_names_of_layers_may_look_like_arrows_and_paths(tmp_path: Path) -> None:
     assert again.ops.keys() == done.only.result.ops.keys()
     for key, ops in again.ops.items():
         assert ops.unit.tolist() == done.only.result.ops[key].unit.tolist()
+
+
+def disk_of(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let files written by position grow to `size` bytes and no further, half-written as on a real disk."""
+    real = os.pwrite
+
+    def pwrite(fd: int, data: memoryview, offset: int) -> int:
+        if offset + len(data) <= size:
+            return real(fd, data, offset)
+        if offset >= size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(fd, data[: size - offset], offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+
+
+@pytest.mark.parametrize("size", [0, 1, 95, 96, 2_000, 20_000, 500_000, 2_000_000, 2_640_000])
+def test_a_full_disk_is_one_error_that_names_the_file_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    path = tmp_path / "out.h5"
+    disk_of(size, monkeypatch)
+    with pytest.raises(OSError, match="No space left") as caught:
+        record(path, small_network())
+    assert caught.value.filename == str(path)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    record(path, small_network())
+    # The sizes above stop the writing at its beginning, in its middle and near its end.
+    assert size < path.stat().st_size < 3_000_000
+
+
+def test_after_an_error_the_library_reads_what_it_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libhdf5 must not meet its own metadata damaged when it closes the file."""
+    rng = np.random.default_rng(5)
+    disk_of(20_000, monkeypatch)
+    with (tmp_path / "a").open("w+b") as file:
+        sink, expected = Sink(file), bytearray(60_000)
+        for _ in range(300):
+            at, n = int(rng.integers(50_000)), int(rng.integers(1, 9_000))
+            data = rng.bytes(n)
+            sink.seek(at)
+            assert sink.write(memoryview(data)) == n
+            expected[at : at + n] = data
+            at, n = int(rng.integers(50_000)), int(rng.integers(1, 9_000))
+            sink.seek(at)
+            assert sink.read(n) == expected[at : at + n]
+    assert sink.error is not None
+    with pytest.raises(OSError, match="No space left"):
+        sink.check()
+
+
+def test_a_file_of_the_user_s_with_a_name_like_ours_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "out.h5.part").write_text("mine")
+    record(tmp_path / "out.h5", small_network())
+    assert (tmp_path / "out.h5.part").read_text() == "mine"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["out.h5", "out.h5.part"]
+
+
+def test_a_recording_replaces_what_a_link_leads_to_and_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "real.h5").touch(mode=0o600)
+    (tmp_path / "link.h5").symlink_to("real.h5")
+    record(tmp_path / "link.h5", small_network())
+    assert (tmp_path / "link.h5").is_symlink()
+    assert (tmp_path / "real.h5").stat().st_mode & 0o777 == 0o600
+    assert read_result(tmp_path / "real.h5").n_images == N
+
+
+def test_two_runs_to_one_file_are_one_line_for_the_second(tmp_path: Path) -> None:
+    plan = compile_network(small_network())
+    about = {"plan": plan, "T": T, "n_images": N, "labels": LABELS, "what": (), "attributes": {"name": "small"}}
+    refused = pytest.raises(UsageError, match=r"out\.h5: another run is writing it; choose another name")
+    with Recorder(tmp_path / "out.h5", **about), refused:
+        Recorder(tmp_path / "out.h5", **about)
+    (tmp_path / "out.h5").unlink()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [0, 5_000, 30_000])
+def test_a_limit_on_file_sizes_is_one_line_of_the_command(tmp_path: Path, size: int) -> None:
+    """In a process of its own, since the limit holds for all of it; a crash inside libhdf5 would be a signal."""
+    script = (
+        "import resource, sys; from refsim.cli import main; "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, resource.RLIM_INFINITY)); main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", script, "run", "--neuron", "if", "--limit", "4", "-q", "-o", "a.h5"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "refsim: a.h5: File too large\n")
 
 
 ARCHIVE = Path(__file__).parent.parent / "data" / "archives" / "recording-v1.h5"

@@ -9,6 +9,7 @@ import numpy as np
 from refsim.runs.store.directory import About
 from refsim.runs.store.rows import Batch, Columns
 from refsim.runs.store.spec import Spec
+from refsim.version import __version__
 
 ABOUT = About(weights="small.h5", weights_path="/somewhere/small.h5", source="8 samples from the file")
 
@@ -18,12 +19,16 @@ LAYOUT = Columns(T=2, populations=("if1",), projections=())
 def spec_of(**changes: Any) -> Spec:
     """A spec of 8 images, with some fields changed."""
     fields: dict[str, Any] = {
-        "engine": "1.0",
+        "engine": __version__,
         "weights": "a" * 64,
         "data": "",
         "images": 8,
         "limit": None,
         "pad": False,
+        "scale": None,
+        "currents": False,
+        "resize": None,
+        "crop": None,
         "T": 2,
         "dtype": "float64",
         "neuron": "if",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import sqlite3
 import zlib
 from contextlib import closing
@@ -18,6 +19,7 @@ from refsim.runs.store.directory import RunDirectory
 from refsim.runs.store.merge import Parts
 from refsim.runs.store.rows import Columns
 from refsim.runs.store.spec import Part, Spec
+from refsim.version import __version__
 from tests.store.support import ABOUT, LAYOUT, batch_of, spec_of
 
 IMAGES = np.arange(8)
@@ -81,12 +83,16 @@ def test_rows_of_another_layout_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"engine": "0.9"}, r"engine = 1\.0, this run has 0\.9"),
+        ({"engine": "0.9"}, rf"engine = {re.escape(__version__)}, this run has 0\.9"),
         ({"weights": "b" * 64}, "weights = aaaaaaaaaaaa..., this run has bbbbbbbbbbbb..."),
         ({"data": "c" * 64}, "data = none, this run has cccccccccccc..."),
         ({"images": 9}, "images = 8, this run has 9"),
         ({"limit": 4}, "limit = none, this run has 4"),
         ({"pad": True}, "pad = False, this run has True"),
+        ({"scale": 1.0}, r"scale = none, this run has 1\.0"),
+        ({"currents": True}, "currents = False, this run has True"),
+        ({"resize": 256}, "resize = none, this run has 256"),
+        ({"crop": 224}, "crop = none, this run has 224"),
         ({"T": 3}, "T = 2, this run has 3"),
         ({"dtype": "float32"}, "dtype = float64, this run has float32"),
         ({"neuron": "both"}, "neuron = if, this run has both"),
@@ -104,7 +110,7 @@ def test_another_run_is_refused_with_the_first_difference(
         pass
     with pytest.raises(UsageError, match=rf"a\.run: was made with {message}; choose another name"):
         opened(tmp_path / "a.run", spec_of(**change), resume=True)
-    assert len(vars(spec_of())) == 14, "a new field needs its line above"
+    assert len(vars(spec_of())) == 18, "a new field needs its line above"
 
 
 def test_another_part_is_refused(tmp_path: Path) -> None:
@@ -182,24 +188,24 @@ def test_a_changed_byte_in_a_row_is_found(tmp_path: Path) -> None:
         run.commit("if", batch_of(*range(8)))
     row = bytes(batch_of(3).rows[0].astype("i1") ^ np.array([0, 0, 0, 4, *[0] * (LAYOUT.width - 4)], dtype="i1"))
     execute(tmp_path / "a.run", "UPDATE images SET counts = ? WHERE image = 3", row)
-    with opened(tmp_path / "a.run", resume=True) as run, pytest.raises(FormatError, match=r"at image 3 \(if\)"):
-        run.result("if")
+    with pytest.raises(FormatError, match=r"at image 3 \(if\)"):
+        opened(tmp_path / "a.run", resume=True)
 
 
 def test_rows_that_changed_places_are_found(tmp_path: Path) -> None:
     with opened(tmp_path / "a.run") as run:
         run.commit("if", batch_of(*range(7)))
     execute(tmp_path / "a.run", "UPDATE images SET image = 7 WHERE image = 3")
-    with opened(tmp_path / "a.run", resume=True) as run, pytest.raises(FormatError, match=r"at image 7 \(if\)"):
-        run.result("if")
+    with pytest.raises(FormatError, match=r"at image 7 \(if\)"):
+        opened(tmp_path / "a.run", resume=True)
 
 
 def test_changed_bounds_are_found(tmp_path: Path) -> None:
     with opened(tmp_path / "a.run") as run:
         run.commit("if", batch_of(*range(8)))
     execute(tmp_path / "a.run", "UPDATE batches SET bounds = ?", bytes(8 * LAYOUT.n_bounds))
-    with opened(tmp_path / "a.run", resume=True) as run, pytest.raises(FormatError, match="at its batches"):
-        run.result("if")
+    with pytest.raises(FormatError, match="at its batches"):
+        opened(tmp_path / "a.run", resume=True)
 
 
 def test_a_changed_word_about_the_run_is_found(tmp_path: Path) -> None:
@@ -236,6 +242,17 @@ def spec_text(**changes: object) -> str:
         ("spec", spec_text(dtype="\x1b[31m"), "its spec is damaged"),
         ("spec", spec_text(v0=float("nan")), "its spec is damaged"),
         ("spec", spec_text(neuron="x"), "its spec is damaged"),
+        ("spec", spec_text(v0=10**400), "its spec is damaged"),
+        ("spec", spec_text(v0=1), "its spec is damaged"),
+        ("spec", spec_text(data="0"), "its spec is damaged"),
+        ("spec", spec_text().replace('"T": 2', '"T": 3, "T": 2'), "its spec is damaged"),
+        ("spec", spec_text(v0=0.25), r"its rows are not those written \(if\)"),
+        ("spec", spec_text(data="b" * 64), "its rows are not those written"),
+        ("spec", spec_text(skip_zero_weights=True), "its rows are not those written"),
+        ("spec", spec_text(engine="0.1"), "was made with engine = 0.1, this is"),
+        ("part", "1/1", "its rows are not those written"),
+        ("part", "1/2", "holds image 4, which is not of part 1/2"),
+        ("part", "01/2", "does not say which part of a run it is"),
         ("part", "9" * 5000 + "/" + "9" * 5000, "does not say which part of a run it is"),
         ("layout if", "{}", "its layout is damaged"),
         ("layout if", '{"T": 2, "populations": [3], "projections": []}', "its layout is damaged"),
@@ -248,9 +265,68 @@ def test_a_stranger_s_directory_is_not_believed(tmp_path: Path, key: str, value:
     with opened(tmp_path / "a.run") as run:
         run.commit("if", batch_of(*range(8)))
     reword(tmp_path / "a.run", key, value)
-    with pytest.raises(FormatError, match=says) as caught, closing(Parts([tmp_path / "a.run"])) as parts:
+    with (
+        pytest.raises((FormatError, UsageError), match=says) as caught,
+        closing(Parts([tmp_path / "a.run"])) as parts,
+    ):
         parts.result("if", np.arange(8))
     assert str(caught.value).isprintable()
+    # What merging refuses is not gone on with either; only another part or spec is another run's directory there.
+    with pytest.raises((FormatError, UsageError)), opened(tmp_path / "a.run", resume=True) as run:
+        run.result("if")
+
+
+def forge(path: Path, image: int) -> None:
+    """Put another row in place of this image's, with the checksum that belongs to it."""
+    counts = batch_of(image, extra=1).rows[0].astype("i1").tobytes()
+    crc = zlib.crc32(counts, zlib.crc32(f"if {image}".encode()))
+    execute(path, "INSERT OR REPLACE INTO images VALUES ('if', ?, ?, ?)", image, counts, crc)
+
+
+@pytest.mark.parametrize("n", [7, 8], ids=["before it is finished", "when it is finished"])
+def test_a_forged_row_is_accepted_neither_by_resume_nor_by_merge(tmp_path: Path, n: int) -> None:
+    with opened(tmp_path / "a.run") as run:
+        run.commit("if", batch_of(*range(n)))
+    forge(tmp_path / "a.run", 3)
+    with pytest.raises(FormatError, match=r"its rows are not those written \(if\)"):
+        opened(tmp_path / "a.run", resume=True)
+    with pytest.raises(FormatError, match="its rows are not"), closing(Parts([tmp_path / "a.run"])) as parts:
+        parts.result("if", IMAGES)
+
+
+def test_rows_that_are_gone_or_came_from_elsewhere_are_found(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run") as run:
+        run.commit("if", batch_of(*range(8)))
+    execute(tmp_path / "a.run", "DELETE FROM images WHERE image = 3")
+    with pytest.raises(FormatError, match="its rows are not those written"):
+        opened(tmp_path / "a.run", resume=True)
+    with opened(tmp_path / "b.run") as run:
+        run.commit("if", batch_of(*range(4)))
+    forge(tmp_path / "b.run", 5)
+    with pytest.raises(FormatError, match="its rows are not those written"):
+        opened(tmp_path / "b.run", resume=True)
+
+
+def test_the_checksum_does_not_depend_on_how_the_rows_came(tmp_path: Path) -> None:
+    for name, batches in {"a": [range(8)], "b": [range(4, 8), (2, 3, 4), range(2)]}.items():
+        with opened(tmp_path / name) as run:
+            for images in batches:
+                run.commit("if", batch_of(*images))
+        with opened(tmp_path / name, resume=True) as run:
+            run.commit("if", batch_of(*range(8)))
+            assert run.result("if").n_images == 8
+
+
+def test_a_directory_that_holds_other_images_than_the_run_has_no_result(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.run") as run:
+        run.commit("if", batch_of(*range(9)))
+        with pytest.raises(FormatError, match="holds other images than the run has"):
+            run.result("if")
+
+
+def test_specifications_are_compared_bit_by_bit() -> None:
+    assert spec_of(v0=0.0).first_difference(spec_of(v0=-0.0)) == ("v0", 0.0, -0.0)
+    assert spec_of(v0=0.0).first_difference(spec_of(v0=0)) is None
 
 
 def test_a_view_in_place_of_a_table_is_refused_unread(tmp_path: Path) -> None:

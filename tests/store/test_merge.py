@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,49 @@ def test_parts_of_different_runs_are_named_with_the_first_difference(tmp_path: P
         merged(one, other)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("engine", "0.9"),
+        ("weights", "b" * 64),
+        ("data", "b" * 64),
+        ("images", 9),
+        ("limit", 8),
+        ("pad", True),
+        ("T", 3),
+        ("dtype", "exact"),
+        ("neuron", "dual"),
+        ("theta_neg", -0.5),
+        ("theta_neg_mode", "absolute"),
+        ("v0", 0.25),
+        ("skip_zero_weights", True),
+        ("ann", True),
+    ],
+)
+def test_no_field_of_the_specification_may_differ(tmp_path: Path, field: str, value: object) -> None:
+    assert {each.name for each in fields(Spec)} == set(asdict(spec_of()))
+    one = write(tmp_path / "one.run", "1/2", 0, 1, 2, 3)
+    other = write(tmp_path / "other.run", "2/2", 4, 5, 6, 7, spec=spec_of(**{field: value}))
+    with pytest.raises(UsageError, match=rf"other\.run are parts of different runs: {field} = "):
+        merged(one, other)
+
+
+def test_an_image_of_another_part_is_refused_before_anything_is_added(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.run", "1/2", 0, 1, 2, 3, 4)
+    other = write(tmp_path / "other.run", "2/2", 4, 5, 6, 7)
+    with pytest.raises(FormatError, match=r"one\.run: holds image 4, which is not of part 1/2 \(if\)"):
+        merged(one, other)
+
+
+def test_parts_of_another_version_are_merged_by_that_version(tmp_path: Path) -> None:
+    old = spec_of(engine="0.1")
+    paths = [write(tmp_path / f"{i}", f"{i + 1}/2", *range(4 * i, 4 * i + 4), spec=old) for i in (0, 1)]
+    with pytest.raises(UsageError, match=r"was made with engine = 0\.1, this is .*; merge it with the version"):
+        merged(*paths)
+
+
 def test_images_beyond_the_run_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckFailedError, match="the parts hold 9 images, the run has 8"):
+    with pytest.raises(FormatError, match=r"a\.run: holds image 8, which is not of the run \(if\)"):
         merged(write(tmp_path / "a.run", None, *range(9)))
 
 

@@ -61,7 +61,7 @@ def test_first_layer_never_fires_a_negative_spike(u, T, neuron):
 
 @given(u=dyadic(-5, 5), neuron=dual_neurons(v0_low=-5, v0_high=5))
 def test_dual_is_if_at_one_step(u, neuron):
-    """At T = 1 the gate is shut: ECL's gains at T = 1 cannot come from the dual threshold (semantics F3)."""
+    """At T = 1 the gate is shut: ECL's gains at T = 1 cannot come from the dual threshold (P11; notes, F3)."""
     assert run_neuron([u], **neuron).s == run_neuron([u], **without_threshold(neuron)).s
 
 

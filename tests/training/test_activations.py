@@ -12,7 +12,7 @@ FLOATS = st.floats(-8, 8, width=32)
 
 
 def qcfs_by_definition(z: float, lambda_: float, L: int, shift: float) -> float:
-    """QCFS Eq. 15 for one number, in the normative order of operations (semantics.md 3.1)."""
+    """QCFS Eq. 15 for one number, in the normative order of operations (semantics 3.1)."""
     z32, lambda32 = np.float32(z), np.float32(lambda_)
     level = np.floor(np.clip(z32 / lambda32, 0, 1) * np.float32(L) + np.float32(shift))
     return float(min(level / np.float32(L), np.float32(1)) * lambda32)

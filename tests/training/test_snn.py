@@ -8,7 +8,7 @@ from refsim.training.architectures import build  # noqa: E402
 from refsim.training.noise import measure_delta, set_delta  # noqa: E402
 from refsim.training.snn import DUAL_THETA_NEG, ann_activations, fire, simulate  # noqa: E402
 
-# Worked example of QCFS Fig. 1 and ECL Fig. 1 (semantics.md section 5): weights 2, -2 on the spikes of two
+# Worked example of QCFS Fig. 1b-d and ECL Fig. 1: weights 2, -2 on the spikes of two
 # neurons with theta = 1 over T = 5 steps; steps at which neuron 1 and neuron 2 fire, then the spikes that
 # IF and dual-threshold neurons with theta = 1, v(0) = 0 answer with.
 FIGURE_1 = {

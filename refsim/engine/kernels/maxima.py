@@ -39,7 +39,7 @@ def follow_maxima(spikes, rows, columns, behind, positive, negative):  # type: i
                         leads, ties = np.uint64(0), np.uint64(0)
                         for p in range(n_positions):
                             row, column = top + p // n_columns * step_y, left + p % n_columns * step_x
-                            # A spike comes nearer by one, where the position led already to -1: all digits are set.
+                            # A spike brings its position nearer by one; one that led already to -1, all digits set.
                             borrow, carry = plus[b, row, column, t, word], np.uint64(0)
                             if signed:
                                 carry = minus[b, row, column, t, word]

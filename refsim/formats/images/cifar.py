@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from refsim.exceptions import DataError
 from refsim.formats.images.stored import FileArray, Rows
 from refsim.formats.untrusted.numpy_pickle import PickledArray, numpy_globals
+from refsim.formats.untrusted.opening import open_file
 from refsim.formats.untrusted.text import clean
 from refsim.formats.untrusted.unpickler import Budget, unpickle
 
@@ -71,11 +72,9 @@ def read_pickled(path: Path) -> tuple[Array, Labels]:
         No `data` of shape (N, 3072) and `labels` or `fine_labels` of length N in it.
     """
     where = clean(str(path), None)
-    size = path.stat().st_size
-    if size > MAX_PICKLE:
-        raise DataError(f"{where}: {size} bytes are too many for a CIFAR batch")
-    data = path.read_bytes()
-    batch, _ = unpickle(data, where=where, allowed=numpy_globals(Budget(2 * size)))
+    with open_file(path, what="CIFAR batch", most=MAX_PICKLE, error=DataError) as file:
+        data = file.read(MAX_PICKLE)
+    batch, _ = unpickle(data, where=where, allowed=numpy_globals(Budget(2 * len(data))))
     if not isinstance(batch, dict):
         raise DataError(f"{where}: not a CIFAR batch (expected a dictionary, got {type(batch).__name__})")
     batch = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in batch.items()}

@@ -16,11 +16,16 @@ from numpy.typing import NDArray
 from refsim.exceptions import DataError
 from refsim.formats.images import cifar, idx
 from refsim.formats.images.currents import strided
+from refsim.formats.images.files import FileSource
+from refsim.formats.images.folders import find_images
+from refsim.formats.images.labels import as_labels
 from refsim.formats.images.npz import Npz, open_npy
-from refsim.formats.images.sources import ArraySource, FileSource, ImageSource, PaddedSource, PlanarSource
-from refsim.formats.images.stored import Rows, whole
+from refsim.formats.images.preparation import Preparation, ScaledSource, check_currents
+from refsim.formats.images.sources import ArraySource, ImageSource, PaddedSource, PlanarSource
+from refsim.formats.images.stored import DATA_SET, Rows, whole
+from refsim.formats.untrusted.opening import ANY_SIZE, open_file
 from refsim.formats.untrusted.text import clean
-from refsim.model import Network
+from refsim.model import InputSpec, Network
 
 Array = NDArray[Any]
 Labels = NDArray[np.int64]
@@ -29,7 +34,7 @@ Indices = NDArray[np.int64]
 FORMATS = (
     "CIFAR binary or python batches, IDX(.gz), .npz, .npy, HDF5, or a folder of class folders of PNG or JPEG images"
 )
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm")
+AS_IT_IS = Preparation()
 SMALL = 64
 """JPEG images of at most this many pixels a side draw a warning: there compression costs accuracy."""
 
@@ -122,6 +127,8 @@ def open_data(
     *,
     split: str = "test",
     pad_to: tuple[int, int] | None = None,
+    spec: InputSpec | None = None,
+    preparation: Preparation = AS_IT_IS,
     classes: Sequence[str] = (),
 ) -> ImageData:
     """Open a data set; the format is told by its content.
@@ -132,6 +139,8 @@ def open_data(
         "test" or "train", where the data set has both.
     pad_to
         (H, W): put black around smaller raw images.
+    spec, preparation
+        What a network reads, and what is done to the images for it; None: floats stay as they are.
     classes
         The network's class names: class folders are numbered in this order if they all have such a name,
         alphabetically otherwise.
@@ -140,30 +149,57 @@ def open_data(
     ------
     DataError, FormatError
         One line naming the file: unknown or damaged, no images, labels that do not fit.
-    OSError
-        The file cannot be opened.
     """
     path = Path(path)
     where = clean(str(path), None)
     if split not in ("test", "train"):
         raise DataError(f"split must be test or train, got {clean(split)!r}")
-    return _checked(_open_folder(path, split, classes) if path.is_dir() else _open_file(path, split), pad_to, where)
+    if path.is_dir():
+        data = _open_folder(path, split, classes, None if spec is None else spec.shape[0], preparation)
+    else:
+        data = _open_file(path, split)
+    return _prepared(data, pad_to, spec, preparation, where)
 
 
-def _checked(data: ImageData, pad_to: tuple[int, int] | None, where: str) -> ImageData:
-    """The data set with labels that fit, padded if that is asked for."""
+def _prepared(
+    data: ImageData,
+    pad_to: tuple[int, int] | None,
+    spec: InputSpec | None,
+    preparation: Preparation,
+    where: str,
+) -> ImageData:
+    """The data set with labels that fit, and images as they are asked for."""
     if data.labels is not None:
         if data.labels.shape != (len(data),):
             raise DataError(f"{where}: {data.labels.size} labels for {len(data)} images")
         if (data.labels < 0).any():
             raise DataError(f"{where}: label {data.labels.min()} is negative")
-    if pad_to is None or data.images.shape[:2] == pad_to:
-        return data
-    return replace(data, images=PaddedSource(data.images, pad_to, where))
+    images = data.images
+    if (preparation.resize or preparation.crop) and not isinstance(images, FileSource):
+        raise DataError(f"{where}: resize and crop are for image files; these images are arrays")
+    if spec is not None and preparation.pad:
+        pad_to = (spec.shape[1], spec.shape[2])
+    if pad_to is not None and images.shape[:2] != pad_to:
+        images = PaddedSource(images, pad_to, where)
+    if spec is None:
+        return replace(data, images=images)
+    if images.is_raw and (preparation.scale is not None or preparation.currents):
+        raise DataError(f"{where}: scale and currents are for floats; these images are uint8 pixels")
+    if preparation.scale is not None:
+        images = ScaledSource(images, preparation.scale, spec, where)
+    elif not images.is_raw and not preparation.currents:
+        check_currents(images, where)
+    return replace(data, images=images)
 
 
 def open_arrays(
-    images: Array, labels: Array | None = None, *, pad_to: tuple[int, int] | None = None, name: str = "arrays"
+    images: Array,
+    labels: Array | None = None,
+    *,
+    pad_to: tuple[int, int] | None = None,
+    spec: InputSpec | None = None,
+    preparation: Preparation = AS_IT_IS,
+    name: str = "arrays",
 ) -> ImageData:
     """Images in memory as a data set.
 
@@ -171,7 +207,9 @@ def open_arrays(
     ----------
     images
         uint8 (N, H, W, C) or (N, H, W); or input currents, floats (N, C, H, W).
-    labels : (N,) integers, or None
+    labels : (N,) or (N, 1) whole numbers, (N, K) one-hot, or None
+    pad_to, spec, preparation
+        As in `open_data`.
 
     Raises
     ------
@@ -179,8 +217,8 @@ def open_arrays(
         Another type or shape; labels that do not fit.
     """
     source: ImageSource = ArraySource(_as_array(images, name), name)
-    known = None if labels is None else _as_labels(_as_array(labels, f"{name}: labels"), f"{name}: labels")
-    return _checked(ImageData(name=name, images=source, labels=known), pad_to, name)
+    known = None if labels is None else as_labels(_as_array(labels, f"{name}: labels"), f"{name}: labels")
+    return _prepared(ImageData(name=name, images=source, labels=known), pad_to, spec, preparation, name)
 
 
 def _as_array(values: object, where: str) -> Array:
@@ -227,15 +265,14 @@ def _open_file(path: Path, split: str) -> ImageData:
     where = clean(str(path), None)
     if not path.is_file():
         raise DataError(f"{where}: no such file or folder" if not path.exists() else f"{where}: not a regular file")
-    with path.open("rb") as file:
-        head = file.read(8)
+    head = _first_bytes(path, 8)
     if not head:
         raise DataError(f"{where}: the file is empty")
     if head[:4] == b"PK\x03\x04":
         archive = Npz(path)
         images, labels = _pick(archive.names, split, where)
         source: ImageSource = ArraySource(archive.read(images), f"{where}:{images}")
-        return _data(path, source, _as_labels(archive.read(labels), f"{where}:{labels}") if labels else None)
+        return _data(path, source, as_labels(archive.read(labels), f"{where}:{labels}") if labels else None)
     if head[:6] == b"\x93NUMPY":
         return _data(path, ArraySource(open_npy(path), where), None)
     if head == b"\x89HDF\r\n\x1a\n":
@@ -251,14 +288,18 @@ def _open_file(path: Path, split: str) -> ImageData:
     raise DataError(f"{where}: not a data set refsim reads ({FORMATS})")
 
 
+def _first_bytes(path: Path, n: int) -> bytes:
+    with open_file(path, what=DATA_SET, most=ANY_SIZE, error=DataError) as file:
+        return file.read(n)
+
+
 def _data(path: Path, images: ImageSource, labels: Labels | None) -> ImageData:
     return ImageData(name=clean(path.name), images=images, labels=labels)
 
 
 def _cifar(path: Path, batches: list[Path]) -> ImageData:
     def read(batch: Path) -> tuple[Rows, Labels]:
-        with batch.open("rb") as file:
-            pickled = file.read(1) in (b"\x80", b"(", b"}") and cifar.label_bytes(batch) is None
+        pickled = _first_bytes(batch, 1) in (b"\x80", b"(", b"}") and cifar.label_bytes(batch) is None
         return cifar.read_pickled(batch) if pickled else cifar.read_binary(batch)
 
     planes, labels = zip(*map(read, batches), strict=True)
@@ -277,7 +318,9 @@ def _open_idx(path: Path) -> ImageData:
     return _data(path, source, whole(idx.read_idx(beside, 1)).astype(np.int64))
 
 
-def _open_folder(path: Path, split: str, classes: Sequence[str]) -> ImageData:
+def _open_folder(
+    path: Path, split: str, classes: Sequence[str], channels: int | None, preparation: Preparation
+) -> ImageData:
     where = clean(str(path), None)
     batches = cifar.batches_in(path, split)
     if batches:
@@ -285,33 +328,32 @@ def _open_folder(path: Path, split: str, classes: Sequence[str]) -> ImageData:
     images = idx.images_in(path, split)
     if images is not None:
         return _open_idx(images)
-    root = path / split if (path / split).is_dir() else path
-    found = {
-        folder.name: sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-        for folder in root.iterdir()
-        if folder.is_dir()
-    }
-    found = {name: files for name, files in found.items() if files}
-    if not found:
+    found = find_images(path, split, classes)
+    if found is None:
         raise DataError(f"{where}: nothing refsim reads in this folder ({FORMATS})")
-    # Alphabetical numbers are a guess; the network's own names are not.
-    names = tuple(classes) if set(found) <= set(classes) else tuple(sorted(found))
-    files = [(file, label) for label, name in enumerate(names) for file in found.get(name, [])]
-    source = FileSource([file for file, _ in files])
-    jpegs = sum(file.suffix.lower() in (".jpg", ".jpeg") for file, _ in files)
+    paths = [file for file, _ in found.files]
+    source = FileSource(paths, channels=channels, resize=preparation.resize, crop=preparation.crop)
     warnings: tuple[str, ...] = ()
+    if found.guessed:
+        warnings = (f"{clean(path.name)}: classes numbered by their names: {_numbering(found.classes)}",)
+    jpegs = sum(file.suffix.lower() in (".jpg", ".jpeg") for file in paths)
     if jpegs and max(source.shape[:2]) <= SMALL:
-        warnings = (
+        warnings += (
             f"{clean(path.name)}: {jpegs} JPEG images of {source.shape[0]} x {source.shape[1]} pixels; "
             "at this size compression costs accuracy, use PNG or the original archive",
         )
     return ImageData(
         name=clean(path.name),
         images=source,
-        labels=np.array([label for _, label in files], np.int64),
-        classes=tuple(clean(name, None) for name in names),
+        labels=np.array([label for _, label in found.files], np.int64),
+        classes=tuple(clean(name, None) for name in found.classes),
         warnings=warnings,
     )
+
+
+def _numbering(names: Sequence[str]) -> str:
+    shown = [f"{number} = {clean(name, 40)}" for number, name in enumerate(names)]
+    return ", ".join(shown if len(shown) <= 10 else [*shown[:5], "...", *shown[-2:]])
 
 
 def _pick(names: list[str], split: str, where: str) -> tuple[str, str | None]:
@@ -329,13 +371,6 @@ def _pick(names: list[str], split: str, where: str) -> tuple[str, str | None]:
     return images, first(("labels", "y", "targets"))
 
 
-def _as_labels(values: Array, where: str) -> Labels:
-    if values.dtype.kind not in "iu" or values.shape[:1] != (values.size,):
-        hint = "; of one-hot labels take .argmax(axis=1)" if values.ndim == 2 and values.shape[1] > 1 else ""
-        raise DataError(f"{where}: labels must be integers (N,), got {values.dtype} {values.shape}{hint}")
-    return values.reshape(-1).astype(np.int64)
-
-
 def _open_hdf5(path: Path, split: str) -> ImageData:
     from refsim.formats.images.hdf5 import HDF5Images
 
@@ -343,4 +378,4 @@ def _open_hdf5(path: Path, split: str) -> ImageData:
     file = HDF5Images(path)
     images, labels = _pick(file.names, split, where)
     source = ArraySource(file.array(images), f"{where}:{clean(images)}")
-    return _data(path, source, _as_labels(file.read(labels), f"{where}:{clean(labels)}") if labels else None)
+    return _data(path, source, as_labels(file.read(labels), f"{where}:{clean(labels)}") if labels else None)

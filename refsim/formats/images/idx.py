@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from math import prod
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from refsim.exceptions import DataError
-from refsim.formats.images.stored import FileArray, Rows
+from refsim.formats.images.stored import DATA_SET, FileArray, Rows
+from refsim.formats.untrusted.opening import ANY_SIZE, open_file
 from refsim.formats.untrusted.text import clean
 
 MAX_INFLATED = 1 << 30
@@ -32,7 +34,8 @@ def read_idx(path: Path, ndim: int) -> Rows:
         Another kind of file, another number of axes, or more or fewer bytes than the header says.
     """
     where = clean(str(path), None)
-    with path.open("rb") as plain:
+    with open_file(path, what=DATA_SET, most=ANY_SIZE, error=DataError) as plain:
+        stored = os.fstat(plain.fileno()).st_size
         compressed = plain.read(2) == GZIP
         plain.seek(0)
         try:
@@ -43,12 +46,12 @@ def read_idx(path: Path, ndim: int) -> Rows:
             shape = tuple(int.from_bytes(header[at : at + 4], "big") for at in range(4, len(header), 4))
             size = prod(shape)
             if not compressed:
-                _check_size(path.stat().st_size - len(header), size, where)
+                _check_size(stored - len(header), size, where)
                 if size == 0:
                     return np.zeros(shape, np.uint8)
                 return FileArray(path, np.dtype(np.uint8), shape, len(header), where)
             # Deflate cannot shrink data by more than this; a claim beyond it need not be tried.
-            if size > min(MAX_INFLATED, 1100 * path.stat().st_size):
+            if size > min(MAX_INFLATED, 1100 * stored):
                 raise DataError(f"{where}: the header claims {size} bytes, more than the file can hold")
             data = file.read(size + 1)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:

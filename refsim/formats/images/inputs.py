@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from refsim.exceptions import DataError, UsageError
 from refsim.formats.images.currents import InputCurrents, strided
+from refsim.formats.images.preparation import Preparation
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.parts import WeightFile
 from refsim.model import Network
@@ -40,8 +41,8 @@ class Images:
         Of the images chosen and their labels (`ImageData.digest`); "" where the weight file's own digest covers them.
     path
         Where the data set is; None for samples and arrays.
-    pad
-        Whether smaller images were padded with black.
+    preparation
+        What is done to the images before the network reads them.
     limit
         How many were asked for; None: all.
     warnings
@@ -58,7 +59,7 @@ class Images:
     description: str
     sha256: str = ""
     path: str | None = None
-    pad: bool = False
+    preparation: Preparation = field(default_factory=Preparation)
     limit: int | None = None
     warnings: tuple[str, ...] = ()
 
@@ -110,6 +111,10 @@ def open_images(
     *,
     limit: int | None = None,
     pad: bool = False,
+    scale: float | None = None,
+    currents: bool = False,
+    resize: int | None = None,
+    crop: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Images:
     """Open the images that a network is to be run on.
@@ -120,11 +125,12 @@ def open_images(
         The weight file: its network says how raw images become input currents, and its samples are the default.
     data
         Path of a data set (CIFAR batches, IDX, npz, npy, HDF5, image folder); uint8 images (N, H, W, C) or (N, H, W),
-        or input currents (N, C, H, W) as floats, alone or as (images, labels); None: the samples in the file.
+        or floats, input currents (N, C, H, W) or, with `scale`, pixels; alone or as (images, labels); None: the samples
+        in the file.
     limit
         Use so many, evenly strided, never a prefix: folders are sorted by class.
-    pad
-        Put black around smaller raw images.
+    pad, scale, currents, resize, crop
+        What is done to the images, as in `Preparation`.
     progress
         Told how many of the images, of how many, have been read for their digest.
 
@@ -137,12 +143,15 @@ def open_images(
     """
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 1):
         raise UsageError(f"limit must be a whole number of at least 1, got {limit!r}")
+    preparation = Preparation(pad=pad, scale=scale, currents=currents, resize=resize, crop=crop)
     if data is None:
+        if preparation != Preparation(pad=pad):
+            raise UsageError("scale, currents, resize and crop are for other images than the samples in the file")
         return _samples(file, limit)
     from refsim.formats.images.datasets import check_against
 
     network = file.network
-    path, opened = _opened(data, network, pad)
+    path, opened = _opened(data, network, preparation)
     check_against(opened, network)
     indices = strided(len(opened), limit)
     return Images(
@@ -151,29 +160,29 @@ def open_images(
         description=f"{len(indices)} images from {opened.name}",
         sha256=opened.digest(indices, progress),
         path=path,
-        pad=pad,
+        preparation=preparation,
         limit=limit,
         warnings=opened.warnings,
     )
 
 
-def _opened(data: object, network: Network, pad: bool) -> tuple[str | None, ImageData]:
+def _opened(data: object, network: Network, preparation: Preparation) -> tuple[str | None, ImageData]:
     """The path of a data set, if it has one, and the data set."""
     from refsim.formats.images.datasets import open_arrays, open_data
 
-    pad_to = network.input.shape[1:] if pad else None
+    spec = network.input
     if isinstance(data, str | os.PathLike):
         path = os.fsdecode(data)
-        return path, open_data(path, pad_to=pad_to, classes=network.classes)
+        return path, open_data(path, spec=spec, preparation=preparation, classes=network.classes)
     if isinstance(data, tuple):
         if len(data) != 2:
             raise UsageError(f"a tuple as data must be (images, labels), got {len(data)} parts")
-        return None, open_arrays(*data, pad_to=pad_to)
+        return None, open_arrays(*data, spec=spec, preparation=preparation)
     # Whatever says that it is an array: of NumPy, of PyTorch, a dataset of h5py.
     if not hasattr(data, "__array__"):
         kind = type(data).__name__
         raise UsageError(f"data must be a path, an array of images, or (images, labels), got {kind}")
-    return None, open_arrays(np.asarray(data), pad_to=pad_to)
+    return None, open_arrays(np.asarray(data), spec=spec, preparation=preparation)
 
 
 def _samples(file: WeightFile, limit: int | None) -> Images:

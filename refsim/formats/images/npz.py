@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-import struct
-import zipfile
-import zlib
+import os
+from io import BufferedReader
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.exceptions import DataError
-from refsim.formats.images.stored import FileArray, Rows
+from refsim.exceptions import DataError, FormatError
+from refsim.formats.images.stored import DATA_SET, FileArray, Rows
+from refsim.formats.untrusted.archive import ZIP_ERRORS, open_zip
+from refsim.formats.untrusted.opening import ANY_SIZE, open_file
 from refsim.formats.untrusted.text import clean
 
 Array = NDArray[Any]
@@ -24,12 +25,6 @@ MAX_ARRAY = 1 << 30
 
 _MAX_HEADER = 10_000
 
-ZIP_ERRORS = (
-    zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OSError, OverflowError, RuntimeError,
-    ValueError,
-)  # fmt: skip
-"""What the standard library raises for damaged archives: found by changing bytes, documented nowhere."""
-
 
 class Npz:
     """The arrays of an .npz file, read one at a time."""
@@ -38,8 +33,10 @@ class Npz:
         self._where = clean(str(path), None)
         self._path = path
         try:
-            with zipfile.ZipFile(path) as archive:
+            with self._opened() as file, open_zip(file) as archive:
                 self._members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        except FormatError:
+            raise
         except ZIP_ERRORS as error:
             raise DataError(f"{self._where}: damaged .npz file ({clean(str(error))})") from error
 
@@ -63,19 +60,22 @@ class Npz:
                 f"{where}: larger than {MAX_ARRAY >> 30} GiB or encrypted; store the images as .npy or HDF5"
             )
         try:
-            with zipfile.ZipFile(self._path) as archive, archive.open(info) as file:
+            with self._opened() as opened, open_zip(opened) as archive, archive.open(info) as file:
                 shape, fortran, dtype = _header(file, where)
                 left = info.file_size - file.tell()
                 if prod(shape) * dtype.itemsize != left:
                     raise DataError(f"{where}: {left} bytes do not fit the shape {shape} of {dtype} in its header")
                 data = file.read(left)
-        except DataError:
+        except FormatError:
             raise
         except ZIP_ERRORS as error:
             raise DataError(f"{where}: damaged .npz file ({clean(str(error))})") from error
         if len(data) != left:
             raise DataError(f"{where}: damaged .npz file (member ends early)")
         return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+
+    def _opened(self) -> BufferedReader:
+        return open_file(self._path, what=DATA_SET, most=ANY_SIZE, error=DataError)
 
 
 def open_npy(path: Path) -> Rows:
@@ -87,10 +87,10 @@ def open_npy(path: Path) -> Rows:
         An array of objects, a header that does not fit the file's size, or columns first in a large file.
     """
     where = clean(str(path), None)
-    with path.open("rb") as file:
+    with open_file(path, what=DATA_SET, most=ANY_SIZE, error=DataError) as file:
         shape, fortran, dtype = _header(file, where)
         start = file.tell()
-        left = path.stat().st_size - start
+        left = os.fstat(file.fileno()).st_size - start
         if prod(shape) * dtype.itemsize != left:
             raise DataError(f"{where}: {left} bytes do not fit the shape {shape} of {dtype} in its header")
         if fortran and left > MAX_ARRAY:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from math import prod
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +11,6 @@ from numpy.typing import NDArray
 
 from refsim.exceptions import DataError
 from refsim.formats.images.stored import Rows
-from refsim.formats.untrusted.text import clean
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
@@ -153,71 +150,3 @@ class PaddedSource:
         padded = np.zeros((len(indices), *self.shape), np.uint8)
         padded[:, self._top : self._top + height, self._left : self._left + width] = self._source[indices]
         return padded
-
-
-class FileSource:
-    """Images in files of their own, decoded when asked for (Pillow; extra `images`).
-
-    The first one decides size and channels; one of another size is refused when it is read.
-    """
-
-    is_raw = True
-    _MAX_PIXELS = 1 << 24
-
-    def __init__(self, paths: list[Path]) -> None:
-        self._paths = paths
-        self.shape = self._probe(paths[0])
-        self.storage = f"files (H, W, C) {self.shape}"
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, indices: Indices, /) -> Array:
-        images = np.empty((len(indices), *self.shape), np.uint8)
-        for row, index in enumerate(indices):
-            images[row] = self._read(self._paths[index])
-        return images
-
-    def stored(self, indices: Indices, /) -> Iterator[bytes]:
-        """The SHA-256 of each file, undecoded."""
-        for index in indices:
-            with self._paths[index].open("rb") as file:
-                yield hashlib.file_digest(file, "sha256").digest()
-
-    def _probe(self, path: Path) -> Shape:
-        with _opened(path) as image:
-            width, height = image.size
-            if width * height > self._MAX_PIXELS:
-                raise DataError(f"{_name(path)}: an image of {height} x {width} pixels is too large")
-            return height, width, 1 if image.mode in ("1", "L") else 3
-
-    def _read(self, path: Path) -> Array:
-        height, width, channels = self.shape
-        with _opened(path) as image:
-            # The size stands in the header; nothing is decoded before it is known to be the expected one.
-            if image.size != (width, height):
-                got = f"{image.size[1]} x {image.size[0]}"
-                raise DataError(f"{_name(path)}: image of {got}, the others are {height} x {width}; resize them first")
-            try:
-                pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-            except (OSError, ValueError, SyntaxError) as error:
-                raise DataError(f"{_name(path)}: damaged image ({clean(str(error))})") from error
-        return pixels.reshape(self.shape)
-
-
-def _opened(path: Path) -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise DataError(f"{_name(path)}: reading image files needs Pillow: pip install 'refsim[images]'") from error
-    try:
-        image = Image.open(path)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{_name(path)}: not a readable image ({type(error).__name__})") from error
-    if image.mode.startswith(("I", "F")):
-        raise DataError(f"{_name(path)}: image of mode {image.mode}; only 8 bits per channel are read")
-    return image
-
-
-def _name(path: Path) -> str:
-    return clean(str(path), None)

@@ -20,11 +20,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.exceptions import DataError
+from refsim.exceptions import DataError, FormatError
+from refsim.formats.untrusted.opening import open_descriptor, shown
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
 Shape = tuple[int, ...]
+
+DATA_SET = "data set"
+"""How messages call a file of images."""
 
 CACHE_BYTES = 32 << 20
 """Unpacked chunks that are kept: a chunk usually spans several batches."""
@@ -54,8 +58,17 @@ def whole(array: Rows) -> Array:
 
 
 def open_to_read(path: Path, owner: object) -> int:
-    """A file descriptor that is closed when `owner` is gone."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """A file descriptor that is closed when `owner` is gone.
+
+    Raises
+    ------
+    DataError
+        Not a regular file.
+    """
+    try:
+        fd = open_descriptor(path, what=DATA_SET)
+    except FormatError as error:
+        raise DataError(f"{shown(path)}: {error}") from None
     weakref.finalize(owner, os.close, fd)
     return fd
 

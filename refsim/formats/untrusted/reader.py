@@ -8,7 +8,6 @@ import mmap
 import os
 import select
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from refsim.exceptions import FormatError, RefsimError
 from refsim.formats.posix import require_posix
 from refsim.formats.untrusted.content import Array, Content, Node, Value
 from refsim.formats.untrusted.limits import CPU_SECONDS, INDEX_SPACE, MAX_FILE_BYTES, SYSTEM_STATUS
+from refsim.formats.untrusted.opening import open_descriptor
 from refsim.formats.untrusted.text import clean
 
 require_posix()
@@ -103,25 +103,15 @@ def ask_child(
 @contextmanager
 def _opened(path: str | os.PathLike[str], what: str, most: int) -> Iterator[int]:
     """File descriptor of a file that begins like an HDF5 file of the right length."""
+    fd = open_descriptor(path, what=what, most=most)
     try:
-        # Without O_NONBLOCK the opening of a FIFO waits for a writer, for ever.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        raise FormatError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-    try:
-        _check_head(fd, what, most)
+        _check_head(fd, what)
         yield fd
     finally:
         os.close(fd)
 
 
-def _check_head(fd: int, what: str, most: int) -> None:
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
-        raise FormatError(f"is {kind}, not a {what}")
-    if status.st_size > most:
-        raise FormatError(f"has {status.st_size} bytes, {what}s of at most {most} bytes are read")
+def _check_head(fd: int, what: str) -> None:
     try:
         head = os.pread(fd, 64, 0)
     except OSError as error:
@@ -133,7 +123,7 @@ def _check_head(fd: int, what: str, most: int) -> None:
             raise FormatError(f"is not a {what} but {kind}")
     if not head.startswith(_SIGNATURE[: len(head)]):
         raise FormatError("is not an HDF5 file")
-    _check_superblock(head, status.st_size)
+    _check_superblock(head, os.fstat(fd).st_size)
 
 
 def _check_superblock(head: bytes, size: int) -> None:

@@ -17,6 +17,14 @@ def clean(text: str, limit: int | None = 200) -> str:
     return "".join(c if c.isprintable() else _escape(ord(c)) for c in text)
 
 
+def brief(value: object, limit: int = 60) -> str:
+    """A value of any type, as Python writes it, clean and cut."""
+    try:
+        return clean(repr(value), limit)
+    except ValueError:  # an integer with more digits than Python writes
+        return "more digits than a number has"
+
+
 def is_clean(text: str) -> bool:
     """Whether `clean` would show the text as it is."""
     return text.isprintable()

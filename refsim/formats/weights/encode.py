@@ -12,11 +12,26 @@ from refsim.formats.untrusted.limits import MAX_ARRAY_BYTES, MAX_ATTRIBUTES, MAX
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.fields import require_name
 from refsim.formats.weights.parts import Golden, Samples
-from refsim.model import Add, AnyLayer, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Neuron, Spiking
+from refsim.model import (
+    Activation,
+    Add,
+    AnyLayer,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    Network,
+    Neuron,
+    Spiking,
+)
 
 FORMAT = "refsim-network"
 LATEST = "1.1"
 """The newest version that is read and written."""
+
+RELU, CLIPPED = -1, -2
+"""What attribute L says of activations without steps."""
 
 Tree = dict[str, Node]
 
@@ -86,9 +101,11 @@ def version_of(network: Network) -> str:
 
 
 def _since(layer: AnyLayer) -> str:
-    """The format version that brought this kind of layer."""
+    """The format version that brought this kind of layer, or of activation."""
     match layer:
         case MaxPool2d():
+            return "1.1"
+        case Spiking(neuron=Neuron(activation=Activation(kind="clipped") | Activation(lambda_=tuple()))):
             return "1.1"
         case Linear() | Conv2d() | AvgPool2d() | Flatten() | Add() | Spiking():
             return "1.0"
@@ -137,7 +154,12 @@ def _encode_neuron(attrs: dict[str, Value], arrays: dict[str, Any], neuron: Neur
         arrays["theta_neg"] = neuron.theta_neg
     source = neuron.activation
     if source is not None:
-        attrs |= {"L": -1 if source.L is None else int(source.L), "lambda_": float(source.lambda_)}
+        L = int(source.L) if source.L is not None else CLIPPED if source.clipped else RELU
+        attrs |= {"L": L}
+        if isinstance(source.lambda_, tuple):
+            arrays["lambda_"] = source.bound
+        else:
+            attrs["lambda_"] = float(source.lambda_)
         attrs |= {"shift": float(source.shift), "delta": float(source.delta)}
 
 

@@ -21,7 +21,8 @@ _PACKAGE = Path(__file__).resolve().parents[2]
 
 def search_path() -> tuple[Path, ...]:
     """The directories in which a weight file's name is looked up, first come first."""
-    listed = [Path(entry).expanduser() for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry]
+    # Of a user who does not exist, os.path.expanduser leaves the name; Path.expanduser raises.
+    listed = [Path(os.path.expanduser(entry)) for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry]
     # A wheel has the networks of weights/ inside the package, a checkout beside it.
     return (*listed, Path("weights"), _PACKAGE / "data", _PACKAGE / "weights", _PACKAGE.parent / "weights")
 

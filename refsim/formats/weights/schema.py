@@ -11,7 +11,7 @@ import numpy as np
 from refsim.exceptions import FormatError, NetworkError
 from refsim.formats.untrusted.content import DIGEST_KEY, Content
 from refsim.formats.untrusted.text import clean
-from refsim.formats.weights.encode import FORMAT, LATEST, version_of
+from refsim.formats.weights.encode import CLIPPED, FORMAT, LATEST, RELU, version_of
 from refsim.formats.weights.fields import WEIGHTS, Fields, Source, require_name
 from refsim.formats.weights.parts import Golden, Samples
 from refsim.model import (
@@ -217,11 +217,20 @@ def _spiking(fields: Fields) -> dict[str, Any]:
         arguments["theta_neg"] = fields.array("theta_neg")
     if fields.has("lambda_") or fields.has("L"):
         L = fields.integer("L")
-        if L < -1 or L > MAX_T:
-            raise fields.error(f"L must be at least 1, 0 (unknown) or -1 (ReLU), and at most {MAX_T}, got {L}")
-        values = {key: fields.number(key) for key in ("lambda_", "shift", "delta")}
+        if L < CLIPPED or L > MAX_T:
+            raise fields.error(
+                f"L must be at least 1, 0 (unknown), {RELU} (ReLU) or {CLIPPED} (clipped ReLU), and at most {MAX_T}, "
+                f"got {L}"
+            )
+        lambda_: float | tuple[float, ...]
+        if "lambda_" in fields.members:
+            lambda_ = tuple(fields.array("lambda_").reshape(-1).tolist())
+        else:
+            lambda_ = fields.number("lambda_")
+        values = {key: fields.number(key) for key in ("shift", "delta")}
+        steps = None if L in (RELU, CLIPPED) else L
         try:
-            arguments["activation"] = Activation(L=None if L == -1 else L, **values)
+            arguments["activation"] = Activation(lambda_=lambda_, L=steps, clipped=L == CLIPPED, **values)
         except NetworkError as error:
             raise fields.error(str(error)) from None
     try:

@@ -6,7 +6,7 @@ import hashlib
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class Job:
         file = load(self.weights)
         if file.sha256 != spec.weights:
             raise UsageError(f"{self.weights}: sha256 {file.sha256[:12]}..., the run has {spec.weights[:12]}...")
-        images = open_images(file, self.data, limit=spec.limit, pad=spec.pad)
+        images = open_images(file, self.data, limit=spec.limit, **asdict(spec.preparation))
         if images.sha256 != spec.data:
             raise UsageError(f"{self.data}: sha256 {images.sha256[:12]}..., the run has {spec.data[:12]}...")
         return Runner.compile(self.name, file.network.with_neurons(self.neurons), spec), images.data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import zlib
@@ -13,15 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.exceptions import CheckFailedError, FormatError, RefsimError, UsageError
+from refsim.formats.atomic import sync_folder
+from refsim.formats.untrusted.opening import require_regular
 from refsim.formats.untrusted.text import clean
 from refsim.runs.store.rows import Batch, Columns, Sum, combine, pack, unpack
-from refsim.runs.store.spec import Spec
+from refsim.runs.store.spec import Part, Spec
 
 Counts = NDArray[np.int64]
 
 NAME = "run.db"
-FORMAT = "refsim-run-directory 2"
+FORMAT = "refsim-run-directory 3"
 
+_MODULUS = 1 << 256
 _INFINITY = int(np.array(np.inf).view(np.int64))
 
 _TABLES = """
@@ -45,6 +49,11 @@ class Database:
 
     def __init__(self, directory: Path, *, writable: bool) -> None:
         self._directory = directory
+        self._known_seal: bytes | None = None
+        for name in (NAME, *(f"{NAME}-{ending}" for ending in ("journal", "wal", "shm"))):
+            # SQLite opens what is there, also a pipe, for which it waits, and a link to a device that never ends.
+            if os.path.lexists(directory / name):
+                require_regular(directory / name, what="database")
         with self._explained():
             self._connection = self._connect(directory / NAME) if writable else self._connect_to_read(directory / NAME)
 
@@ -116,16 +125,12 @@ class Database:
             for statement in _TABLES.split(";\n"):
                 connection.execute(statement)
             for key, value in (("format", FORMAT), *meta.items()):
-                _insert_meta(connection, key, value)
+                _put_meta(connection, key, value)
         self._sync_directory()
 
     def _sync_directory(self) -> None:
         for path in (self._directory, self._directory.absolute().parent):
-            fd = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_folder(path)
 
     def meta(self) -> dict[str, str]:
         """What the run is.
@@ -150,7 +155,21 @@ class Database:
         missing = _MEANT - meta.keys()
         if missing:
             raise FormatError(f"{self._directory}: {NAME} does not say its {min(missing)}")
+        try:
+            Spec.from_json(meta["spec"])
+            part = Part.parse(meta["part"]) if meta["part"] else None
+        except FormatError as error:
+            raise FormatError(f"{self._directory}: {error}") from None
+        except UsageError:
+            raise FormatError(f"{self._directory}: {NAME} does not say which part of a run it is") from None
+        if meta["part"] != str(part or ""):
+            raise FormatError(f"{self._directory}: {NAME} does not say which part of a run it is")
         return meta
+
+    def part(self) -> Part | None:
+        """The part of the run that the directory is; None: the whole of it."""
+        text = self.meta()["part"]
+        return Part.parse(text) if text else None
 
     def spec(self) -> Spec:
         """What decides the bits of the run.
@@ -160,11 +179,7 @@ class Database:
         FormatError
             As `meta`, or a spec that is none.
         """
-        text = self.meta()["spec"]
-        try:
-            return Spec.from_json(text)
-        except FormatError as error:
-            raise FormatError(f"{self._directory}: {error}") from None
+        return Spec.from_json(self.meta()["spec"])
 
     def images_of(self, machine: str) -> Counts:
         """Which images this machine is done with, in increasing order."""
@@ -185,7 +200,8 @@ class Database:
             An image is there with other numbers.
         """
         packed = [(int(image), pack(row)) for image, row in zip(batch.images, batch.rows, strict=True)]
-        new = 0
+        new = added = 0
+        seal = self._seal()
         with self._transaction() as connection:
             self._keep_layout(connection, machine, batch.layout)
             for image, counts in packed:
@@ -196,6 +212,7 @@ class Database:
                     new += 1
                     row = (machine, image, counts, _crc(f"{machine} {image}", counts))
                     connection.execute("INSERT INTO images VALUES (?, ?, ?, ?)", row)
+                    added += _digest(seal, f"{machine} {image}", counts)
                 elif there != (counts,):
                     raise CheckFailedError(
                         f"{self._directory}: image {image} ({machine}) was computed twice, with different results"
@@ -203,13 +220,62 @@ class Database:
             if new:
                 bounds = batch.bounds.astype("<i8").tobytes()
                 connection.execute("INSERT INTO batches VALUES (?, ?, ?)", (machine, bounds, _crc(machine, bounds)))
+                added += _digest(seal, f"bounds {machine}", bounds)
+                self._add_to_checksum(connection, machine, added)
         return new
+
+    def _seal(self) -> bytes:
+        """Of what the run is: a row that was moved to another run, or part, has another digest there."""
+        if self._known_seal is None:
+            meta = self.meta()
+            self._known_seal = hashlib.sha256(f"{FORMAT}\n{meta['spec']}\n{meta['part']}\n".encode()).digest()
+        return self._known_seal
+
+    def _add_to_checksum(self, connection: sqlite3.Connection, machine: str, added: int) -> None:
+        key = f"rows {machine}"
+        there = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        before = 0 if there is None else int(there[0], 16)
+        _put_meta(connection, key, f"{(before + added) % _MODULUS:064x}")
+
+    def verify(self, machine: str) -> None:
+        """Compare the rows and bounds of a machine with their checksum.
+
+        It is the sum of the SHA-256 of each, with what the run is: in any order, and added to by each batch.
+
+        Raises
+        ------
+        FormatError
+            They are not those that were written.
+        """
+        seal, total = self._seal(), 0
+        with self._explained():
+            rows = self._connection.execute("SELECT image, counts, crc FROM images WHERE machine = ?", (machine,))
+            for image, counts, crc in rows:
+                if not isinstance(counts, bytes) or _crc(f"{machine} {image}", counts) != crc:
+                    raise FormatError(f"{self._directory}: {NAME} is damaged at image {image} ({machine})")
+                total += _digest(seal, f"{machine} {image}", counts)
+            batches = self._connection.execute("SELECT bounds, crc FROM batches WHERE machine = ?", (machine,))
+            for bounds, crc in batches:
+                if not isinstance(bounds, bytes) or _crc(machine, bounds) != crc:
+                    raise FormatError(f"{self._directory}: {NAME} is damaged at its batches ({machine})")
+                total += _digest(seal, f"bounds {machine}", bounds)
+        stored = self.meta().get(f"rows {machine}", f"{0:064x}")
+        if f"{total % _MODULUS:064x}" != stored:
+            raise FormatError(f"{self._directory}: {NAME} is damaged: its rows are not those written ({machine})")
+
+    def machines(self) -> list[str]:
+        """Every machine of which there are rows."""
+        with self._explained():
+            found = self._connection.execute(
+                "SELECT machine FROM images UNION SELECT machine FROM batches ORDER BY machine"
+            ).fetchall()
+        return [str(machine) for (machine,) in found]
 
     def _keep_layout(self, connection: sqlite3.Connection, machine: str, layout: Columns) -> None:
         key, text = f"layout {machine}", layout.to_json()
         there = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         if there is None:
-            _insert_meta(connection, key, text)
+            _put_meta(connection, key, text)
         elif there != (text,):
             raise CheckFailedError(f"{self._directory}: rows of another layout are there ({machine})")
 
@@ -230,13 +296,16 @@ class Database:
             A row whose checksum is wrong, or that has another length than its layout says.
         """
         lengths = [layout.width * each for each in (1, 2, 4, 8)]
+        before = -1
         with self._explained():
             for image, counts, crc in self._connection.execute(
                 "SELECT image, counts, crc FROM images WHERE machine = ? ORDER BY image", (machine,)
             ):
                 fits = isinstance(counts, bytes) and len(counts) in lengths
-                if not fits or _crc(f"{machine} {image}", counts) != crc:
+                # An index that was forged gives rows twice, or in any order.
+                if not fits or _crc(f"{machine} {image}", counts) != crc or image <= before:
                     raise FormatError(f"{self._directory}: {NAME} is damaged at image {image} ({machine})")
+                before = image
                 yield image, counts
 
     def bounds(self, machine: str, layout: Columns) -> Counts:
@@ -277,8 +346,12 @@ def add_up(layout: Columns, rows: Iterator[tuple[int, bytes]]) -> Sum:
     return total
 
 
-def _insert_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
-    connection.execute("INSERT INTO meta VALUES (?, ?, ?)", (key, value, _crc(key, value.encode())))
+def _put_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, _crc(key, value.encode())))
+
+
+def _digest(seal: bytes, label: str, data: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(seal + f"{label}\n".encode() + data).digest(), "big")
 
 
 def _crc(label: str, data: bytes) -> int:

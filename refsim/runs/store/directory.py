@@ -91,6 +91,8 @@ class RunDirectory:
             )
         if not resume:
             raise UsageError(f"{self.path}: a run is there already; --resume goes on with it, or choose another name")
+        for machine in db.machines():
+            db.verify(machine)
 
     def __enter__(self) -> RunDirectory:
         return self
@@ -112,7 +114,15 @@ class RunDirectory:
         return self._database.commit(machine, batch)
 
     def result(self, machine: str) -> Result:
-        """The result of all images of this directory, from what is on the disk."""
+        """The result of all images of this directory, from what is on the disk.
+
+        Raises
+        ------
+        FormatError
+            What is there is damaged, or of other images.
+        """
+        if not np.array_equal(self._database.images_of(machine), self.images):
+            raise FormatError(f"{self.path}: {database.NAME} holds other images than the run has ({machine})")
         layout = self._database.layout(machine)
         if layout is None:
             raise FormatError(f"{self.path}: {database.NAME} does not say how its rows are laid out ({machine})")

@@ -6,7 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from refsim.exceptions import RefsimError, UsageError
+from refsim.exceptions import FormatError, RefsimError, UsageError
+from refsim.formats.untrusted.opening import open_descriptor, shown
 
 NAME = "lock"
 
@@ -18,6 +19,8 @@ class Lock:
     ------
     UsageError
         Another process holds it.
+    FormatError
+        What is there is no lock.
     RefsimError
         The file system has no locks.
     """
@@ -26,11 +29,13 @@ class Lock:
         # NFS wants a descriptor open for writing for an exclusive lock, read-only media cannot give one.
         flags = os.O_RDWR | os.O_CREAT if exclusive else os.O_RDONLY
         self._fd = -1
-        try:
-            fd = os.open(directory / NAME, flags | os.O_CLOEXEC, 0o666)
-        except (FileNotFoundError, NotADirectoryError):
+        if not exclusive and not os.path.lexists(directory / NAME):
             # A copied run.db has no lock beside it, and no writer either.
             return
+        try:
+            fd = open_descriptor(directory / NAME, what="lock", flags=flags)
+        except FormatError as error:
+            raise FormatError(f"{shown(directory / NAME)}: {error}") from None
         try:
             fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:

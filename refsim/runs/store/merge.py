@@ -17,6 +17,7 @@ from refsim.runs.store import database, lock
 from refsim.runs.store.directory import About, show
 from refsim.runs.store.rows import Columns, combine
 from refsim.runs.store.spec import Part
+from refsim.version import __version__
 
 Counts = NDArray[np.int64]
 
@@ -46,7 +47,12 @@ class Parts:
                         f"{self._paths[0]} and {path} are parts of different runs: "
                         f"{key} = {show(first)} and {show(other)}"
                     )
-            self._parts = [_part(path, meta["part"]) for path, meta in zip(self._paths, metas)]
+            if specs[0].engine != __version__:
+                raise UsageError(
+                    f"{self._paths[0]}: was made with engine = {show(specs[0].engine)}, this is {__version__}; "
+                    "merge it with the version that made it"
+                )
+            self._parts = [each.part() for each in self._databases]
             self.spec = specs[0]
             self.about = About(*(clean(metas[0][key], None) for key in About._fields))
             self._stack = stack.pop_all()
@@ -69,9 +75,17 @@ class Parts:
         UsageError
             Images that no part holds: which, and how many.
         CheckFailedError
-            An image that two parts hold with different numbers; an image that does not belong to the run.
+            An image that two parts hold with different numbers.
+        FormatError
+            A damaged part, or an image that does not belong to it.
         """
-        holding = [each for each in self._databases if len(each.images_of(machine))]
+        holding = []
+        for number, each in enumerate(self._databases):
+            held = each.images_of(machine)
+            self._check_share(number, held, images, machine)
+            each.verify(machine)
+            if len(held):
+                holding.append(each)
         found = np.unique(np.concatenate([np.zeros(0, np.int64), *[each.images_of(machine) for each in holding]]))
         missing = np.setdiff1d(images, found, assume_unique=True)
         if len(missing):
@@ -79,14 +93,21 @@ class Parts:
                 f"{len(missing)} of {len(images)} images are in no part ({machine}), "
                 f"from image {missing[0]} to {missing[-1]}: {self._blame(images, missing)}"
             )
-        if len(found) != len(images):
-            raise CheckFailedError(f"the parts hold {len(found)} images, the run has {len(images)} ({machine})")
         layouts = {each.layout(machine) for each in holding}
         layout = layouts.pop()
         if layouts or layout is None:
             raise CheckFailedError(f"the parts hold rows of different layouts ({machine})")
         total = database.add_up(layout, self._rows(machine, layout))
         return total.result(combine([each.bounds(machine, layout) for each in holding]))
+
+    def _check_share(self, number: int, held: Counts, images: Counts, machine: str) -> None:
+        """Refuse images that are not of the run, or not of this part of it."""
+        part = self._parts[number]
+        first, last = (0, len(images)) if part is None else part.range(len(images))
+        foreign = np.setdiff1d(held, images[first:last])
+        if len(foreign):
+            whose = "the run" if part is None else f"part {part}"
+            raise FormatError(f"{self._paths[number]}: holds image {foreign[0]}, which is not of {whose} ({machine})")
 
     def _blame(self, images: Counts, missing: Counts) -> str:
         """Which part should have had the first missing image."""
@@ -111,14 +132,6 @@ class Parts:
                 continue
             before = (image, counts, number)
             yield image, counts
-
-
-def _part(path: Path, text: str) -> Part | None:
-    """The part that a directory is, None for a whole run."""
-    try:
-        return Part.parse(text) if text else None
-    except UsageError:
-        raise FormatError(f"{path}: does not say which part of a run it is") from None
 
 
 def _tagged(rows: Iterator[tuple[int, bytes]], number: int) -> Iterator[tuple[int, bytes, int]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from types import NoneType
 
 from refsim.exceptions import FormatError, UsageError
 from refsim.formats.images.inputs import Images
+from refsim.formats.images.preparation import Preparation
 from refsim.formats.untrusted.text import clean, is_clean
 from refsim.formats.weights.parts import WeightFile
 from refsim.runs.settings import Settings
@@ -18,6 +20,7 @@ MAX_IMAGES = 100_000_000
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "engine": (str,), "weights": (str,), "data": (str,), "images": (int,), "limit": (int, NoneType), "pad": (bool,),
+    "scale": (float, int, NoneType), "currents": (bool,), "resize": (int, NoneType), "crop": (int, NoneType),
     "T": (int,), "dtype": (str,), "neuron": (str,), "theta_neg": (float, int, NoneType),
     "theta_neg_mode": (str, NoneType), "v0": (float, int, NoneType), "skip_zero_weights": (bool,), "ann": (bool,),
 }  # fmt: skip
@@ -33,8 +36,8 @@ class Spec(Settings):
         sha256 of the weight file's content and of the data; "" for the samples in the weight file.
     images
         How many images the data set holds; `limit` of them, evenly strided, are used (None: all).
-    pad
-        Whether smaller images are padded with black.
+    pad, scale, currents, resize, crop
+        What is done to the images (`Preparation`).
     """
 
     engine: str
@@ -43,6 +46,15 @@ class Spec(Settings):
     images: int
     limit: int | None
     pad: bool
+    scale: float | None
+    currents: bool
+    resize: int | None
+    crop: int | None
+
+    @property
+    def preparation(self) -> Preparation:
+        """What is done to the images."""
+        return Preparation(pad=self.pad, scale=self.scale, currents=self.currents, resize=self.resize, crop=self.crop)
 
     @classmethod
     def of(cls, settings: Settings, file: WeightFile, images: Images) -> Spec:
@@ -54,7 +66,7 @@ class Spec(Settings):
             data=images.sha256,
             images=len(images.data),
             limit=images.limit,
-            pad=images.pad,
+            **asdict(images.preparation),
         )
 
     def to_json(self) -> str:
@@ -73,7 +85,10 @@ class Spec(Settings):
         try:
             spec = cls(**json.loads(text))
             spec._check()
-        except (TypeError, ValueError, RecursionError, UsageError):
+            # Keys twice, or numbers written in another way, are not of our making.
+            if spec.to_json() != text:
+                raise ValueError("not as to_json writes it")
+        except (TypeError, ValueError, OverflowError, RecursionError, UsageError):
             raise FormatError("its spec is damaged, or of another version of refsim") from None
         return spec
 
@@ -83,13 +98,18 @@ class Spec(Settings):
             value = getattr(self, key)
             if type(value) not in kinds or (isinstance(value, str) and not is_clean(value)):
                 raise TypeError(key)
+        self.preparation  # noqa: B018  # checks itself
+        digests = [self.weights, *([self.data] if self.data else [])]
+        if not all(re.fullmatch("[0-9a-f]{64}", each) for each in digests):
+            raise ValueError("digests")
         if not 1 <= self.images <= MAX_IMAGES or (self.limit is not None and self.limit < 1):
             raise ValueError("numbers")
 
     def first_difference(self, other: Spec) -> tuple[str, object, object] | None:
         """The first field in which two specs differ, with both values."""
         mine, theirs = asdict(self), asdict(other)
-        return next(((key, mine[key], theirs[key]) for key in mine if mine[key] != theirs[key]), None)
+        # As text: 0.0 and -0.0 are equal, and not the same potential.
+        return next(((key, mine[key], theirs[key]) for key in mine if repr(mine[key]) != repr(theirs[key])), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,7 @@ def _attribute_mutations() -> None:
         (spiking, "neuron", "if", "/layers/if2/theta_neg: unknown member"),
         (spiking, "leak", 1.5, r"leak must lie in \[0, 1\]"),
         (spiking, "leak", float("inf"), "attribute leak must be a finite number"),
-        (spiking, "L", -2, "L must be at least 1, 0 .unknown. or -1"),
+        (spiking, "L", -3, "L must be at least 1, 0 .unknown., -1 .ReLU. or -2"),
         (spiking, "L", 1 << 40, "L must be at least 1"),
         (spiking, "lambda_", 0.0, "activation: lambda must be positive"),
         (spiking, "shift", 1.0, "activation: shift must lie in"),
