@@ -98,7 +98,7 @@ def _record(
     "-o",
     "--output",
     metavar="NAME",
-    help="Also write .json, .csv, .parquet or .h5; or keep every batch in a directory .run.",
+    help="Also write .json, .csv, .parquet, .h5; or keep every batch in a folder .run.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in -o NAME.run, if there is one.")
 @click.option("--shard", metavar="I/N", help="Only part I of N of the images; `refsim merge` adds the parts up.")
