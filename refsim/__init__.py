@@ -47,6 +47,7 @@ _HOMES = {
     "convert": "refsim.runs.convert",
     "diff": "refsim.runs.diff",
     "export_golden": "refsim.exporters.golden",
+    "export_nir": "refsim.exporters.nir",
     "forward": "refsim.engine.simulator",
     "layer_errors": "refsim.runs.errors",
     "load": "refsim.formats.weights.locate",
@@ -91,6 +92,7 @@ __all__ = [
     "convert",
     "diff",
     "export_golden",
+    "export_nir",
     "forward",
     "layer_errors",
     "load",
@@ -112,6 +114,7 @@ if TYPE_CHECKING:
     from refsim.engine.trace import Trace
     from refsim.exceptions import RefsimError
     from refsim.exporters.golden import export_golden
+    from refsim.exporters.nir import export_nir
     from refsim.formats.images.inputs import Images, open_images
     from refsim.formats.weights.hdf5 import save
     from refsim.formats.weights.locate import load

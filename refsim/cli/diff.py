@@ -74,6 +74,7 @@ def diff(
     if as_json:
         show_document(json_of(report))
     else:
-        show(*render(report, explain, use_color(color)), color=color)
+        colored = use_color(color)
+        show(*render(report, explain, colored), color=colored)
     if not report.equal:
         raise CheckFailedError(f"{report.a} and {report.b} differ")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from refsim.cli.options import HELP, json_option, load_images, load_weights, weights_argument
+from refsim.cli.output import check_folder
 from refsim.cli.printing import show, show_document
 from refsim.exceptions import UsageError
 from refsim.formats.images.preparation import Preparation
@@ -80,3 +81,26 @@ def golden(
         f"{output}: {', '.join(manifest['formats'])}; {dtype}, T={T}, {manifest['data']['source']}: {count(spikes)} "
         f"spikes of {len(manifest['populations']) - 1} layers; manifest.json says what the numbers mean"
     )
+
+
+@export.command(context_settings=HELP)
+@weights_argument
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="X.nir", help="The file.")
+@click.option(
+    "--for",
+    "tool",
+    type=click.Choice(["generic", "sinabs", "spikingjelly", "norse", "snntorch"]),
+    default="generic",
+    show_default=True,
+    help="Who is to read it.",
+)
+@click.option("--neuron", type=click.Choice(["if"]), help="if: without negative thresholds. [default: as in the file]")
+def nir(network: str | None, output: Path, tool: str, neuron: str | None) -> None:
+    """The network as a NIR graph, with thresholds of 1; says what its reader has to be told besides."""
+    from refsim.exporters.nir import check_target, export_nir
+
+    check_target(output)
+    check_folder("-o", output)
+    file = load_weights(network)
+    notes = export_nir(file, output, tool=tool, neuron=neuron or "file")  # type: ignore[arg-type]
+    show(f"{output}: {file.network.name} for {tool}", *(f"  {line}" for line in notes))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from refsim.exceptions import UsageError
 
-FILES = (".json", ".csv", ".h5")
+FILES = (".json", ".csv", ".parquet", ".h5")
 DIRECTORY = ".run"
 
 
@@ -47,7 +47,8 @@ def check_output(name: str | None, *, directory: bool, record: frozenset[str], n
         return
     path = Path(name)
     if not directory and path.suffix not in FILES:
-        raise UsageError(f"-o {path}: the name must end in .json, .csv or .h5; in {DIRECTORY} or / for a run directory")
+        names = f"{', '.join(FILES[:-1])} or {FILES[-1]}"
+        raise UsageError(f"-o {path}: the name must end in {names}; in {DIRECTORY} or / for a run directory")
     if record and (directory or path.suffix != ".h5"):
         raise UsageError(f"-o {path}: --record needs a name that ends in .h5")
     if not directory and path.suffix == ".h5" and n_runs > 1:
@@ -57,6 +58,21 @@ def check_output(name: str | None, *, directory: bool, record: frozenset[str], n
         raise UsageError(f"-o {path}: is a file, not a run directory")
     if not directory and path.is_dir():
         raise UsageError(f"-o {path}: is a directory")
+    check_parquet(path)
+
+
+def check_parquet(path: Path) -> None:
+    """Refuse a Parquet file before any work where it could not be written.
+
+    Raises
+    ------
+    UsageError
+        pyarrow is not installed.
+    """
+    if path.suffix == ".parquet":
+        from refsim.reports.files import require_parquet
+
+        require_parquet()
 
 
 def check_folder(option: str, path: Path) -> None:

@@ -95,7 +95,10 @@ def _record(
 @energy_option
 @click.option("--skip-zero-weights", is_flag=True, help="Do not count synapses of weight 0 (NeuroBench).")
 @click.option(
-    "-o", "--output", metavar="NAME", help="Also write .json, .csv or .h5; or keep every batch in a directory .run."
+    "-o",
+    "--output",
+    metavar="NAME",
+    help="Also write .json, .csv, .parquet, .h5; or keep every batch in a folder .run.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in -o NAME.run, if there is one.")
 @click.option("--shard", metavar="I/N", help="Only part I of N of the images; `refsim merge` adds the parts up.")

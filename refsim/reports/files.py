@@ -1,4 +1,4 @@
-"""Reports as files: JSON, and CSV for those that have rows."""
+"""Reports as files: JSON, and CSV or Parquet for those that have rows."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from refsim.exceptions import UsageError
 from refsim.formats.atomic import write_atomically
 from refsim.formats.untrusted.text import clean
 
@@ -50,6 +52,48 @@ def _cell(value: object) -> object:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
+def as_parquet(report: Table) -> bytes:
+    """The rows of a report as a Parquet file.
+
+    Raises
+    ------
+    UsageError
+        pyarrow is not installed.
+    """
+    require_parquet()
+    import pyarrow
+    import pyarrow.parquet
+
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(report.rows())), buffer)
+    return buffer.getvalue()
+
+
+def require_parquet() -> None:
+    """Check that Parquet files can be written.
+
+    Raises
+    ------
+    UsageError
+        pyarrow is not installed.
+    """
+    if find_spec("pyarrow") is None:
+        raise UsageError("Parquet files need pyarrow: pip install 'refsim[parquet]'")
+
+
 def write_rows(output: Path, report: Table) -> None:
-    """Write a report as .csv or .json; the file is complete or not there."""
-    write_atomically(output, (as_csv(report) if output.suffix == ".csv" else as_json(report)).encode())
+    """Write a report as .csv, .parquet or .json; the file is complete or not there.
+
+    Raises
+    ------
+    UsageError
+        A .parquet file, and pyarrow is not installed.
+    """
+    match output.suffix:
+        case ".parquet":
+            data = as_parquet(report)
+        case ".csv":
+            data = as_csv(report).encode()
+        case _:
+            data = as_json(report).encode()
+    write_atomically(output, data)

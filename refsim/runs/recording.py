@@ -116,6 +116,7 @@ def read_happened(path: Path) -> Happened:
     FormatError
         Not a recording, or one with spikes of chosen neurons or steps only.
     """
+    require_regular(path, what="recording")
     try:
         with h5py.File(path, "r") as file:
             _check_format(file, path)

@@ -140,7 +140,7 @@ def test_float_arrays_are_taken_as_input_currents(refsim: Call, weights: Path, t
         (["--neuron", "dual", "--theta-neg-mode", "relative"], 2, "give both"),
         (["--neuron", "dual", "--theta-neg", "0"], 3, r"theta_neg must lie in [-theta, 0), got 0.0"),
         (["--record", "n"], 2, "--record needs -o FILE.h5"),
-        (["-o", "out.txt"], 2, "the name must end in .json, .csv or .h5"),
+        (["-o", "out.txt"], 2, "the name must end in .json, .csv, .parquet or .h5"),
         (["-o", "nowhere/out.csv"], 2, "there is no folder"),
         (["-o", "out.h5", "--neuron", "both"], 2, "holds one run"),
         (["-o", "out.h5", "--record", "u"], 2, "'u' is not one of counts, n, v, spikes"),
@@ -260,3 +260,23 @@ def test_record_selects_layers_neurons_and_steps(refsim: Call, weights: Path, tm
     assert refsim(*words, "--record", "if1:0,5").code == 0
     with h5py.File(tmp_path / "r.h5") as file:
         assert set(file["layers/if1"]) > {"v", "n", "spikes"}
+
+
+def test_rows_as_parquet_are_those_of_csv(refsim: Call, weights: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    words = ["run", "-w", weights, "-q", "-T", "3", "--neuron", "both"]
+    for name in ("r.csv", "r.parquet"):
+        assert refsim(*words, "-o", tmp_path / name).code == 0
+    table = parquet.read_table(tmp_path / "r.parquet").to_pylist()
+    with (tmp_path / "r.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [{key: str(value) for key, value in row.items()} for row in table] == rows
+
+
+def test_parquet_without_pyarrow_is_refused_before_any_work(
+    refsim: Call, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refsim.reports.files.find_spec", lambda name: None)
+    done = refsim("run", "-w", weights, "-o", tmp_path / "r.parquet")
+    assert (done.code, "pip install 'refsim[parquet]'" in done.err) == (2, True)
+    assert not list(tmp_path.iterdir())

@@ -20,10 +20,16 @@ def commands(page: str) -> list[str]:
 
 
 def options_of(name: str) -> set[str]:
-    """The options of a command; of "" those of refsim itself."""
+    """The options of a command, of a group those of all its commands; of "" those of refsim itself."""
     context = click.Context(cli)
     command = cli.get_command(context, name) if name else cli
     assert command is not None
+    if isinstance(command, click.Group) and command is not cli:
+        return set().union(*(_options(each, context) for each in command.commands.values()))
+    return _options(command, context)
+
+
+def _options(command: click.Command, context: click.Context) -> set[str]:
     return {option for each in command.get_params(context) for option in (*each.opts, *each.secondary_opts)} | {
         "-h",
         "--help",

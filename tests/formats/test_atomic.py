@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from refsim.exceptions import UsageError
-from refsim.formats.atomic import beside, claimed, replacing, write_atomically
+from refsim.formats.atomic import beside, claimed, folder_written_atomically, replacing, write_atomically
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path):
@@ -159,3 +159,32 @@ def test_the_claim_of_a_process_that_died_is_free(tmp_path):
     with claimed(path):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_appears_when_all_of_it_is_there(tmp_path):
+    with folder_written_atomically(tmp_path / "new") as part:
+        write_atomically(part / "a.bin", b"data")
+        assert not (tmp_path / "new").exists()
+    assert [each.name for each in (tmp_path / "new").iterdir()] == ["a.bin"]
+    assert [each.name for each in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_folder_that_cannot_be_completed_leaves_nothing(tmp_path):
+    def write_half() -> None:
+        with folder_written_atomically(tmp_path / "new") as part:
+            write_atomically(part / "a.bin", b"data")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_there_is_not_touched(tmp_path):
+    (tmp_path / "old").mkdir()
+    with pytest.raises(FileExistsError) as caught, folder_written_atomically(tmp_path / "old"):
+        pass
+    assert caught.value.filename == str(tmp_path / "old")
+    with pytest.raises(FileNotFoundError), folder_written_atomically(tmp_path / "missing" / "new"):
+        pass
+    assert [each.name for each in tmp_path.iterdir()] == ["old"]
