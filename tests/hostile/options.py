@@ -68,4 +68,7 @@ def attacks() -> Iterator[Attack]:
                     yield Attack("options", f"{command} {option} {value[:20]!r} of {len(value)}", make, (0, 1, 2, 3, 4))
     for name in TEXTS:
         yield Attack("options", f"command {name[:20]!r}", lambda folder, name=name: [name], (2,))
-        yield Attack("options", f"option {name[:20]!r}", lambda folder, name=name: ["run", f"--{name}"], (2,))
+        # "--" alone ends the options.
+        codes = (2,) if name else (0,)
+        make = lambda folder, name=name: ["run", "-q", "-T1", "--limit=1", f"--{name}"]  # noqa: E731
+        yield Attack("options", f"option {name[:20]!r}", make, codes)
