@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -148,6 +147,8 @@ def claimed(path: str | os.PathLike[str]) -> Iterator[None]:
     OSError
         The folder cannot be written.
     """
+    import fcntl  # not everywhere; `require_posix` says so where it is asked
+
     lock = beside(Path(os.path.realpath(path)), "refsim-lock")
     while True:
         fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW, 0o666)

@@ -43,7 +43,7 @@ class Calibration:
 
     def activations(self) -> Iterator[dict[str, Array]]:
         """The ANN's activations on these images, batch after batch: by spiking layer, (n, *shape) float64."""
-        batch = default_batch(self._ann, 1, record=("z", "a"))
+        batch = default_batch(self._ann, 1, record=("z", "a"))  # mutant: how many at a time changes no number
 
         def work(part: Indices) -> dict[str, Array]:
             return forward(self._ann, self.images.currents(part), record=True).a

@@ -70,4 +70,7 @@ def attacks() -> Iterator[Attack]:
                     )
     for name in TEXTS:
         yield Attack("options", f"command {name[:20]!r}", lambda folder, name=name: [name], (2,))
-        yield Attack("options", f"option {name[:20]!r}", lambda folder, name=name: ["run", f"--{name}"], (2,))
+        # "--" alone ends the options.
+        codes = (2,) if name else (0,)
+        make = lambda folder, name=name: ["run", "-q", "-T1", "--limit=1", f"--{name}"]  # noqa: E731
+        yield Attack("options", f"option {name[:20]!r}", make, codes)
