@@ -57,6 +57,8 @@ def exact_of(layer: Spiking, wires: list[Wire], shape: CHW, layout: Layout) -> E
         return "the image drives it, with currents in float64"
     if layer.neuron.leak != 1:
         return "its potential leaks, which is no whole number"
+    if layer.neuron.strict:
+        return "its potential has to exceed theta"
     if layer.neuron.theta.ndim == 3:
         return "its theta differs between positions"
     for wire in wires:

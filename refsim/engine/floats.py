@@ -42,5 +42,6 @@ def float_numbers(neuron: Neuron, shape: CHW, layout: Layout, dtype: np.dtype[An
         dual=neuron.dual,
         gross=neuron.gate == "gross",
         zero=neuron.reset == "zero",
+        strict=neuron.strict,
     )
     return FloatNumbers(dtype=dtype, neurons=neurons)

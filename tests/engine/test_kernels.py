@@ -206,9 +206,10 @@ def call_fire(neurons, currents, state, spikes):
     reset=st.sampled_from(["subtract", "zero"]),
     leak=st.sampled_from([1.0, 1.0, 0.5]),
     theta_neg=st.sampled_from([-np.inf, -0.5, -0.25]),
+    strict=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_fire_equals_its_twin(gate, reset, leak, theta_neg, seed):
+def test_fire_equals_its_twin(gate, reset, leak, theta_neg, strict, seed):
     rng = np.random.default_rng(seed)
     theta, v0 = rng.integers(2, 5, size=(1, 1, TILE)) / 4, rng.integers(-2, 3, size=TILE) / 4
     neurons = Neurons(
@@ -220,6 +221,7 @@ def test_fire_equals_its_twin(gate, reset, leak, theta_neg, seed):
         dual=theta_neg > -np.inf,
         gross=gate == "gross",
         zero=reset == "zero",
+        strict=strict,
     )
     currents = rng.integers(-6, 7, size=(8, TILE)) / 4
     lanes = np.concatenate([v0, np.zeros(TILE), np.full(2 * TILE, np.inf)])
@@ -227,6 +229,6 @@ def test_fire_equals_its_twin(gate, reset, leak, theta_neg, seed):
     call_fire(neurons, currents, lanes, spikes)
     state = State(v0, np.zeros(TILE, dtype=int))
     for u, (up, down) in zip(currents, spikes.tolist()):
-        state, expected = fire_reference(state, u, theta[0, 0], np.array(theta_neg), gate, reset, leak)
+        state, expected = fire_reference(state, u, theta[0, 0], np.array(theta_neg), gate, reset, leak, strict)
         assert [(up >> k & 1) - (down >> k & 1) for k in range(TILE)] == expected.tolist()
     assert lanes[:TILE].tolist() == state.v.tolist()

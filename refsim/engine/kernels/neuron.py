@@ -26,6 +26,7 @@ class Neurons(NamedTuple):
     dual: bool
     gross: bool
     zero: bool
+    strict: bool
 
 
 @inlined
@@ -46,7 +47,10 @@ def fire(neurons, u, theta, theta_neg, v, fired, gap, gap_neg):  # type: ignore[
     zero = splat(number(0))
     m = splat(number(neurons.leak)) * v + u
     over = m - theta
-    up = m >= theta
+    if neurons.strict:
+        up = m > theta
+    else:
+        up = m >= theta
     distance = select(over < zero, zero - over, over)
     gap = lesser(distance, gap)
     v = select(up, over, m)
