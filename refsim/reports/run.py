@@ -361,8 +361,8 @@ class Run:
             {
                 "neuron": each.neuron,
                 "images": each.n_images,
-                "skip_zero_weights": each.skip_zero_weights,
                 **_flat(each.step(t)),
+                "skip_zero_weights": each.skip_zero_weights,
             }
             for each in self.snn.values()
             for t in range(1, self.T + 1)
