@@ -24,6 +24,7 @@ _HOMES = {
     "AvgPool2d": "refsim.model",
     "Comparison": "refsim.reports.compare",
     "Conv2d": "refsim.model",
+    "Difference": "refsim.reports.diff",
     "ErrorReport": "refsim.reports.errors",
     "Flatten": "refsim.model",
     "Images": "refsim.formats.images.inputs",
@@ -44,6 +45,7 @@ _HOMES = {
     "compare": "refsim.runs.compare",
     "compile_network": "refsim.engine.plan",
     "convert": "refsim.runs.convert",
+    "diff": "refsim.runs.diff",
     "export_golden": "refsim.exporters.golden",
     "forward": "refsim.engine.simulator",
     "layer_errors": "refsim.runs.errors",
@@ -65,6 +67,7 @@ __all__ = [
     "AvgPool2d",
     "Comparison",
     "Conv2d",
+    "Difference",
     "ErrorReport",
     "Flatten",
     "Images",
@@ -86,6 +89,7 @@ __all__ = [
     "compare",
     "compile_network",
     "convert",
+    "diff",
     "export_golden",
     "forward",
     "layer_errors",
@@ -126,11 +130,13 @@ if TYPE_CHECKING:
         Spiking,
     )
     from refsim.reports.compare import Comparison
+    from refsim.reports.diff import Difference
     from refsim.reports.errors import ErrorReport
     from refsim.reports.run import Run, SnnRun
     from refsim.reports.trace import NeuronTrace
     from refsim.runs.compare import compare
     from refsim.runs.convert import convert
+    from refsim.runs.diff import diff
     from refsim.runs.errors import layer_errors
     from refsim.runs.merge import merge
     from refsim.runs.recording import read_result

@@ -20,6 +20,7 @@ COMMANDS = {
     "errors": "Where the error comes from: clipping, quantization, unevenness, per layer.",
     "compare": "Conversion methods side by side: method x T, extra steps charged.",
     "trace": "One neuron's life: who spiked into it, potential, decision, margin, step by step.",
+    "diff": "Where two networks, two runs, or refsim and another tool part, and why.",
     "info": "What a weight file holds.",
     "convert": "Checkpoint to weight file.",
     "export": "For other tools: golden vectors for test benches, NIR.",

@@ -17,7 +17,7 @@ from refsim.engine.kernels.exact import ExactNeurons
 from refsim.engine.kernels.layout import Layout
 from refsim.engine.kernels.recompute import Stored
 from refsim.engine.kernels.synapse import Synapses
-from refsim.engine.tables import CHW, by_position, by_tile, identity_of, synapses_of
+from refsim.engine.tables import CHW, by_position, by_tile, identity_of, shared, synapses_of
 from refsim.engine.wiring import Wire
 from refsim.model import Neuron, Spiking
 
@@ -57,15 +57,17 @@ def exact_of(layer: Spiking, wires: list[Wire], shape: CHW, layout: Layout) -> E
         return "the image drives it, with currents in float64"
     if layer.neuron.leak != 1:
         return "its potential leaks, which is no whole number"
-    if layer.neuron.strict:
+    neuron = layer.neuron
+    if neuron.strict:
         return "its potential has to exceed theta"
-    if layer.neuron.theta.ndim == 3:
+    if shared(neuron.theta).ndim == 3:
         return "its theta differs between positions"
     for wire in wires:
         if wire.theta.ndim == 3:
             return f"the spikes of '{wire.port.source}' differ in size between positions"
-    neuron = layer.neuron
-    theta = np.ascontiguousarray(np.broadcast_to(neuron.theta, shape[:1]))
+        if wire.port.sized:
+            return f"a pool adds the spikes of '{wire.port.source}' by their sizes: its theta is given by position"
+    theta = np.ascontiguousarray(np.broadcast_to(shared(neuron.theta), shape[:1]))
     bias, highest, lowest = np.zeros((3, shape[0]))
     n_rows, terms = 0, 1
     for wire in wires:
@@ -73,6 +75,8 @@ def exact_of(layer: Spiking, wires: list[Wire], shape: CHW, layout: Layout) -> E
             bias += wire.conv.bias
             n_rows += wire.conv.weight[0].size
             terms += wire.conv.weight[0].size * wire.port.window_size
+        else:
+            terms += wire.port.window_size
         for channels, per_count in wire.per_count():
             per_window = per_count.reshape(len(per_count), -1) * wire.port.window_size
             high, low = largest_sums(per_window, wire.fires_negative)
@@ -140,6 +144,7 @@ def exact_neurons(neuron: Neuron, shape: CHW, layout: Layout, bits: int) -> Exac
         dual=neuron.dual,
         gross=neuron.gate == "gross",
         zero=neuron.reset == "zero",
+        strict=neuron.strict,
         theta_float=theta,
         theta_neg_float=theta_neg,
         v0_float=v0,

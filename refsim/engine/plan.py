@@ -41,7 +41,7 @@ class Projection:
     psp
         (1 or H * W, C), where flattened (1, C * H * W): what one spike is psp, 1 or theta; None for the image.
     theta
-        (H * W, C), theta of the source where a pool adds spikes of different size; else None.
+        (H * W, C), theta of the source where a pool adds spikes of sizes of their own; else None.
     fan_out
         (H, W, 1 or C) int64: existing synapses of each position of `pooled_shape`.
     fan_out_spike
@@ -222,12 +222,12 @@ class _Compiler:
         mode, reason = self.mode, ""
         match KINDS[mode]:
             case FloatMode():
-                numbers = float_numbers(layer.neuron, shape, layout, self.dtype)
+                numbers = float_numbers(layer, shape, layout, self.dtype)
             case ExactMode():
                 exact = exact_of(layer, wires, shape, layout)
                 if isinstance(exact, str):
                     mode, reason = "float64", exact
-                    numbers = float_numbers(layer.neuron, shape, layout, self.dtype)
+                    numbers = float_numbers(layer, shape, layout, self.dtype)
                 else:
                     numbers, tables = exact, exact.synapses
             case QuantisedMode(weights=weights):
@@ -301,9 +301,15 @@ class _Compiler:
             target=adder if wire.layer is None else wire.layer.name,
             pooled_shape=wire.pooled_shape,
             psp=None if wire.is_image else wire.psp(self.dtype),
-            theta=by_position(wire.theta, wire.source, self.dtype) if port.sized else None,
+            theta=_everywhere(wire, self.dtype) if port.sized else None,
             synapses=synapses,
             fan_out=fan_out,
             fan_out_spike=fan_out_spike,
             windows=windows,
         )
+
+
+def _everywhere(wire: Wire, dtype: np.dtype[Any]) -> Array:
+    """theta of the source, (H * W, C)."""
+    c, h, w = wire.source
+    return np.broadcast_to(by_position(wire.theta, wire.source, dtype), (h * w, c))

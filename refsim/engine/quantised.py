@@ -234,6 +234,7 @@ def _neurons(neuron: Neuron, theta: Floats, bits: Counts, shape: CHW, layout: La
         dual=neuron.dual,
         gross=neuron.gate == "gross",
         zero=neuron.reset == "zero",
+        strict=neuron.strict,
     )
 
 

@@ -109,6 +109,7 @@ def _room(population: Population, sources: Sources, dual: bool, dtype: np.dtype[
 
 def _run_floats(population: Population, floats: FloatNumbers, sources: Sources, done: Stage) -> Stage:
     gaps = np.full((2, len(population.layout.tiles), TILE), np.inf, dtype=floats.dtype)
+    gaps[0] = np.finfo(floats.dtype).max  # every neuron makes a decision, whose margin may overflow
     synapses, events = sources.amplitudes(population.projections)
     room = room_for(synapses, events, sources.T, floats.dtype)
     finite = run_spiking(

@@ -107,8 +107,14 @@ def identity_of(psp: Array, layout: Layout, input_shape: CHW) -> Synapses:
     )
 
 
+def shared(value: Array) -> Array:
+    """A parameter (C, H, W) that is the same at all positions as (C,); any other as it is."""
+    return value[:, 0, 0] if value.ndim == 3 and bool((value == value[:, :1, :1]).all()) else value
+
+
 def by_position(value: Array, shape: CHW, dtype: np.dtype[Any]) -> Array:
     """A parameter as (H * W, C), or (1, C) where all positions share it."""
+    value = shared(value)
     if value.ndim == 3:
         return np.ascontiguousarray(np.moveaxis(value, 0, 2).reshape(-1, shape[0]).astype(dtype))
     return np.ascontiguousarray(np.broadcast_to(value.reshape(1, -1), (1, shape[0])).astype(dtype))

@@ -15,7 +15,7 @@ from refsim.engine.events import WORD
 from refsim.engine.fanout import fan_out_of
 from refsim.engine.kernels.lanes import TILE
 from refsim.engine.kernels.layout import Layout
-from refsim.engine.tables import CHW, as_conv, by_position, folded
+from refsim.engine.tables import CHW, as_conv, by_position, folded, shared
 from refsim.model import INPUT, Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, Pool, Spiking
 
 Array = NDArray[Any]
@@ -35,7 +35,7 @@ class Port:
     unit
         Spikes count 1, and theta is folded into the weights they meet.
     sized
-        The pool adds spikes of different size, which only numbers, and no counts, can tell.
+        The pool adds spikes whose size is each position's own, which numbers can tell, and counts cannot.
     """
 
     source: str
@@ -106,10 +106,10 @@ class Wire:
 
     @property
     def theta(self) -> Array:
-        """theta of the source: scalar, (C,) or (C, H, W)."""
+        """theta of the source: scalar, (C,) or, where positions differ, (C, H, W)."""
         layer = self.network.by_name[self.port.source]
         assert isinstance(layer, Spiking)
-        return layer.neuron.theta
+        return shared(layer.neuron.theta)
 
     @property
     def fires_negative(self) -> bool:
@@ -209,7 +209,7 @@ def _trace(network: Network, name: str, fold: bool) -> Wire:
             case Spiking():
                 # Only equal spikes can be counted as +-1, with theta folded into the weight: one rounding, as
                 # W * (s * theta).
-                equal = layer.neuron.theta.ndim < 3
+                equal = shared(layer.neuron.theta).ndim < 3
                 break
             case Add():
                 raise AssertionError(f"'{name}' adds currents: each has a wire of its own")
@@ -219,7 +219,9 @@ def _trace(network: Network, name: str, fold: bool) -> Wire:
     flatten = flatten and len(network.shapes[name]) == 3
     port = Port(source=name, pool=pool, flatten=flatten, unit=False, sized=False)
     unit = fold and weighted is not None and not port.graded and equal
-    sized = port.graded and layer is not None and not equal
+    # A window adds the spikes of a theta (C, H, W) one by one, equal or not: that rounds otherwise than counting them.
+    added = pool is not None and port.graded and not (equal and prod(pool.kernel) == 1)
+    sized = added and isinstance(layer, Spiking) and layer.neuron.theta.ndim == 3
     return Wire(network=network, port=replace(port, unit=unit, sized=sized), layer=weighted)
 
 

@@ -1,4 +1,4 @@
-"""The operators of torch.export, decomposed or not, in the terms of `building`: a table of names."""
+"""The operators of torch.export, decomposed or not, in the terms of `build`: a table of names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from refsim.exceptions import FormatError
 from refsim.formats.untrusted.unpickler import shown
-from refsim.importers.building import Builder, Operation, four
+from refsim.importers.build import Builder, Operation, four
 from refsim.model import Array
 
 _DTYPES = {6: "f2", 7: "f4", 8: "f8", 13: "f4"}
@@ -109,13 +109,18 @@ def _named(argument: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return []
 
 
+def is_known(call: Call) -> bool:
+    """Whether the operator is one that is read; in place or not."""
+    return call.kind.removesuffix("_") in _OPERATORS
+
+
 def read_operator(call: Call) -> None:
     """Add what a node does to the graph; without a counterpart, that."""
-    base = call.target.partition(".")[0]
-    in_place = base.endswith("_") and not base.startswith("__") and base.removesuffix("_") in _OPERATORS
-    read = _OPERATORS.get(base.removesuffix("_") if in_place else base)
+    in_place = call.kind.endswith("_")
+    read = _OPERATORS.get(call.kind.removesuffix("_"))
     if read is None:
-        call.builder.foreign(call.out, call.inputs)
+        joined = "activations that are joined have no layer here; add them" if call.kind == "cat" else ""
+        call.builder.foreign(call.out, call.inputs, joined)
         return
     read(call.builder, call)
     if in_place:  # the tensor that it read holds the result from now on

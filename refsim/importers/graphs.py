@@ -76,7 +76,8 @@ def read_file(path: str | os.PathLike[str], kind: Kind, shape: ImageShape | None
     """
     path = Path(path)
     where = clean(str(path), None)
-    with open_file(path, what="checkpoint", most=MAX_BYTES) as file:
+    # Numbers of a damaged file overflow or are none; what comes of them is refused where it is used.
+    with open_file(path, what="checkpoint", most=MAX_BYTES) as file, np.errstate(all="ignore"):
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
         size = os.fstat(file.fileno()).st_size

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from refsim.exceptions import FormatError, NetworkError, UsageError
 from refsim.formats.untrusted.reader import read_foreign
 from refsim.formats.untrusted.text import clean
-from refsim.importers.building import MALFORMED
+from refsim.importers.build.values import MALFORMED
 from refsim.importers.nir_file import NirNode, parse_nir
 from refsim.importers.nir_layers import NirNetwork, Reader, Rule
 from refsim.importers.options import ImageShape

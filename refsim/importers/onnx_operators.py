@@ -1,4 +1,4 @@
-"""The operators of ONNX in the terms of `building`: a table of names."""
+"""The operators of ONNX in the terms of `build`: a table of names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from refsim.exceptions import FormatError
 from refsim.formats.untrusted.unpickler import shown
-from refsim.importers.building import Builder, Operation, four, pair, same_pads, single
+from refsim.importers.build import Builder, Operation, four, pair, same_pads, single
 from refsim.importers.onnx_tensors import DTYPES, Tensors
 from refsim.importers.operators import Pads
 from refsim.model import Pair

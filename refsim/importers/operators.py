@@ -1,6 +1,6 @@
 """The operator graph between a file of another tool and the recogniser: a closed union of nodes, constants in place.
 
-A front end knows bytes and spelling and fills such a graph (`building`); the recogniser makes a `Network` of it and
+A front end knows bytes and spelling and fills such a graph (`build`); the recogniser makes a `Network` of it and
 knows nothing about files. Shapes have the batch in front, (B, C, H, W) or (B, N), with the batch size of the export.
 """
 

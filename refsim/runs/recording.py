@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from refsim.engine.results import PopulationCounts, Result, predictions
 from refsim.engine.trace import SynapticOps
 from refsim.exceptions import FormatError
+from refsim.formats.spike_lists import Events
 from refsim.formats.untrusted.opening import require_regular
+from refsim.formats.untrusted.text import clean
+from refsim.runs.happened import Happened
 
 Array = NDArray[Any]
 
@@ -56,12 +59,16 @@ def read_result(path: Path) -> Result:
         raise FormatError(f"{path}: not a complete recording of refsim ({error})") from None
 
 
-def _result(file: h5py.File, path: Path) -> Result:
+def _check_format(file: h5py.File, path: Path) -> None:
     if file.attrs.get("format") != FORMAT:
         raise FormatError(f"{path}: not a recording of refsim")
     version = int(file.attrs["version"])
     if version > VERSION:
         raise FormatError(f"{path}: a recording of version {version}; this refsim reads up to {VERSION}")
+
+
+def _result(file: h5py.File, path: Path) -> Result:
+    _check_format(file, path)
     logits = file["logits"][:]
     T, n_images, _ = logits.shape
     labels = file["labels"][:] if "labels" in file else None
@@ -99,3 +106,45 @@ def _result(file: h5py.File, path: Path) -> Result:
         nonzero_macs=int(file["nonzero_macs"][:].sum()),
         x_max=float(file.attrs["x_max"]),
     )
+
+
+def read_happened(path: Path) -> Happened:
+    """What happened according to a recording: its spikes, or if it holds none, numbers of spikes.
+
+    Raises
+    ------
+    FormatError
+        Not a recording, or one with spikes of chosen neurons or steps only.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            _check_format(file, path)
+            groups = {str(group.attrs.get("name", name)): group for name, group in file["layers"].items()}
+            whole = all("spikes" in group for group in groups.values())
+            chosen = [name for name, group in groups.items() if "neurons" in group or "steps" in group]
+            if whole and chosen:
+                raise FormatError(f"{path}: holds chosen neurons or steps of '{chosen[0]}' only; record all to compare")
+            spikes = {
+                name: Events(
+                    **{key: group["spikes"][key][:].astype(np.int64) for key in ("image", "t", "neuron", "sign")}
+                )
+                for name, group in groups.items()
+                if whole
+            }
+            counts = {
+                name: np.stack([group["counts_pos"][:], group["counts_neg"][:]]) for name, group in groups.items()
+            }
+            return Happened(
+                name=clean(path.name, None),
+                layers=tuple(groups),
+                ordered=True,
+                T=int(file.attrs["T"]),
+                n_images=len(file["indices"]),
+                spikes=spikes if whole else None,
+                counts=None if whole else counts,
+                indices=file["indices"][:].astype(np.int64),
+                dtype=str(file.attrs.get("dtype", "")),
+                neuron=str(file.attrs.get("neuron", "")),
+            )
+    except (OSError, KeyError) as error:
+        raise FormatError(f"{path}: not a complete recording of refsim ({error})") from None

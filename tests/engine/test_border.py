@@ -165,6 +165,22 @@ def test_number_types_are_known_by_their_names(dtype: Any, mode: str) -> None:
     assert compile_network(small(), dtype).mode == mode
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"theta": np.array([1.0, 1e-46])}, "layer 's': theta 1e-46 is 0 in float32; use --dtype exact or float64"),
+        ({"theta": np.array([1e39, 1.0])}, "layer 's': theta 1e.39 is inf in float32; use"),
+        ({"theta": 1.0, "theta_neg": -1e-46}, "layer 's': theta_neg -1e-46 is -0 in float32; use"),
+    ],
+)
+def test_thresholds_that_float32_cannot_hold_are_refused(change: dict[str, Any], message: str) -> None:
+    network = small().with_neurons({"s": Neuron(**{"v0": 0.5} | change)})
+    compile_network(network, np.float64)
+    with pytest.raises(UsageError, match=message):
+        compile_network(network, np.float32)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_network_without_neurons_is_its_readout_at_every_step(mode: str) -> None:
     layers = (

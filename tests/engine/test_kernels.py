@@ -183,39 +183,44 @@ def test_bits_of_a_word_are_lanes_of_truth(word, seed):
 
 
 @njit
-def call_fire(neurons, currents, state, spikes):
-    v, fired, gap, gap_neg = load(state, 0), load(state, TILE), load(state, 2 * TILE), load(state, 3 * TILE)
+def call_fire(neurons, leak, currents, state, spikes):
+    v, fired = load(state, 0), load(state, TILE)
+    theta, theta_neg = load(neurons.theta, 0), load(neurons.theta_neg, 0)
     for t in range(len(currents)):
-        v, fired, gap, gap_neg, up, down = fire(
-            neurons,
-            load(currents, t * TILE),
-            load(neurons.theta, 0),
-            load(neurons.theta_neg, 0),
-            v,
-            fired,
-            gap,
-            gap_neg,
-        )
-        spikes[t, 0], spikes[t, 1] = up, down
+        m = splat(state.dtype.type(leak)) * v + load(currents, t * TILE)
+        v, fired, spikes[t, 0], spikes[t, 1] = fire(neurons, m, theta, theta_neg, fired)
     store(state, 0, v)
 
 
-@examples(300, interpreted=150)
-@given(
-    gate=st.sampled_from(["net", "gross"]),
-    reset=st.sampled_from(["subtract", "zero"]),
-    leak=st.sampled_from([1.0, 1.0, 0.5]),
-    theta_neg=st.sampled_from([-np.inf, -0.5, -0.25]),
-    strict=st.booleans(),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_fire_equals_its_twin(gate, reset, leak, theta_neg, strict, seed):
+@njit
+def call_fire_of_one(neurons, leak, currents, state, spikes):
+    for k in range(TILE):
+        v, fired = state[0, k], np.int64(state[1, k])
+        for t in range(len(currents)):
+            m = leak * v + currents[t, k]
+            v, fired, up, down = fire(neurons, m, neurons.theta[0, 0, k], neurons.theta_neg[0, 0, k], fired)
+            spikes[t, 0] |= up << np.uint64(k)
+            spikes[t, 1] |= down << np.uint64(k)
+        state[0, k] = v
+
+
+NEURONS = {
+    "gate": st.sampled_from(["net", "gross"]),
+    "reset": st.sampled_from(["subtract", "zero"]),
+    "theta_neg": st.sampled_from([-np.inf, -2, -1]),
+    "strict": st.booleans(),
+    "seed": st.integers(0, 2**32 - 1),
+}
+
+
+def check_fire(call, dtype, leak, gate, reset, theta_neg, strict, seed):
+    """Compare with the specification, in whole numbers that any type holds (halves of them with a leak)."""
     rng = np.random.default_rng(seed)
-    theta, v0 = rng.integers(2, 5, size=(1, 1, TILE)) / 4, rng.integers(-2, 3, size=TILE) / 4
+    theta, v0 = rng.integers(2, 5, size=(1, 1, TILE)).astype(dtype), rng.integers(-2, 3, size=TILE).astype(dtype)
     neurons = Neurons(
         theta=theta,
         per_theta=1 / theta,
-        theta_neg=np.full((1, 1, TILE), theta_neg),
+        theta_neg=np.full((1, 1, TILE), max(theta_neg, -9)).astype(dtype),
         v0=v0.reshape(1, 1, TILE),
         leak=leak,
         dual=theta_neg > -np.inf,
@@ -223,12 +228,31 @@ def test_fire_equals_its_twin(gate, reset, leak, theta_neg, strict, seed):
         zero=reset == "zero",
         strict=strict,
     )
-    currents = rng.integers(-6, 7, size=(8, TILE)) / 4
-    lanes = np.concatenate([v0, np.zeros(TILE), np.full(2 * TILE, np.inf)])
+    currents = rng.integers(-6, 7, size=(8, TILE)).astype(dtype)
+    lanes = np.stack([v0, np.zeros(TILE, dtype)])
     spikes = np.zeros((8, 2), dtype=np.uint64)
-    call_fire(neurons, currents, lanes, spikes)
+    call(neurons, leak, currents, lanes, spikes)
     state = State(v0, np.zeros(TILE, dtype=int))
     for u, (up, down) in zip(currents, spikes.tolist()):
         state, expected = fire_reference(state, u, theta[0, 0], np.array(theta_neg), gate, reset, leak, strict)
         assert [(up >> k & 1) - (down >> k & 1) for k in range(TILE)] == expected.tolist()
-    assert lanes[:TILE].tolist() == state.v.tolist()
+    assert lanes[0].tolist() == state.v.tolist()
+
+
+@examples(300, interpreted=150)
+@given(leak=st.sampled_from([1.0, 1.0, 0.5]), **NEURONS)
+def test_fire_equals_its_twin(leak, gate, reset, theta_neg, strict, seed):
+    check_fire(call_fire, np.float64, leak, gate, reset, theta_neg, strict, seed)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float32])
+@examples(60, interpreted=20)
+@given(**NEURONS)
+def test_fire_equals_its_twin_in_other_numbers(dtype, gate, reset, theta_neg, strict, seed):
+    check_fire(call_fire, dtype, 1, gate, reset, theta_neg, strict, seed)
+
+
+@examples(60, interpreted=20)
+@given(**NEURONS)
+def test_fire_of_one_neuron_is_that_of_lanes(gate, reset, theta_neg, strict, seed):
+    check_fire(call_fire_of_one, np.float64, 1.0, gate, reset, theta_neg, strict, seed)

@@ -13,7 +13,7 @@ from refsim.engine.kernels.lanes import TILE
 from refsim.engine.plan import compile_network
 from refsim.engine.simulator import simulate
 from refsim.model import Add, AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
-from refsim.testing import networks_with_inputs
+from refsim.testing import assert_equals_reference, networks_with_inputs
 
 # Interpreted kernels take 30 times as long.
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
@@ -201,6 +201,10 @@ def with_neuron(name: str, **change: object) -> Network:
     return network.with_neurons({name: replace(layer.neuron, **change)})
 
 
+OWN = np.linspace(1.9, 2.1, 130 * 3 * 4).reshape(130, 3, 4)
+"""A threshold of its own for each neuron."""
+
+
 @pytest.mark.parametrize(
     ("network", "population", "reason"),
     [
@@ -208,8 +212,8 @@ def with_neuron(name: str, **change: object) -> Network:
         (with_neuron("s1"), "out", "logits"),
         (with_neuron("s2", leak=0.5), "s2", "leaks"),
         (with_neuron("s2", strict=True), "s2", "has to exceed theta"),
-        (with_neuron("s2", theta=np.full((130, 3, 4), 2.0)), "s2", "differs between positions"),
-        (with_neuron("s2", theta=np.full((130, 3, 4), 2.0)), "s3", "differ in size"),
+        (with_neuron("s2", theta=OWN), "s2", "differs between positions"),
+        (with_neuron("s2", theta=OWN), "s3", "differ in size"),
         (with_neuron("s2", theta=np.array(1e-9)), "s2", "too large"),
         (with_neuron("s2", v0=np.array(1e9)), "s2", "too large"),
     ],
@@ -302,3 +306,53 @@ def test_a_window_s_value_is_rounded_as_the_specification_rounds_it(dtype):
             more, less = more + (specified > other), less + (specified < other)
     assert more > 3
     assert less > 3
+
+
+def by_position(shape: tuple[int, int, int], pooled: bool) -> Network:
+    """Thresholds given for each position, and all the same within a channel."""
+    rng = np.random.default_rng(1)
+    c = shape[0]
+    theta = np.broadcast_to(rng.uniform(0.3, 0.9, size=(c, 1, 1)), shape)
+    neuron = Neuron(theta=theta, v0=theta / 2, theta_neg=-theta / 8)
+    n_flat = 3 if pooled else 3 * shape[1] * shape[2]
+    layers = [
+        Spiking(name="s1", inputs=("input",), neuron=neuron),
+        Conv2d(name="c2", inputs=("s1",), weight=rng.normal(size=(c, c, 1, 1)), bias=rng.normal(size=c) / 9),
+        Add(name="add", inputs=("c2", "s1")),
+        Spiking(name="s2", inputs=("add",), neuron=neuron),
+    ]
+    if pooled:
+        layers.append(AvgPool2d(name="p", inputs=("s2",), kernel=shape[1:], stride=(1, 1)))
+    layers += [
+        Conv2d(name="c3", inputs=(layers[-1].name,), weight=rng.normal(size=(3, c, 1, 1)), bias=rng.normal(size=3)),
+        Spiking(name="s3", inputs=("c3",), neuron=Neuron(theta=1.0, v0=0.5)),
+        Flatten(name="flat", inputs=("s3",)),
+        Linear(name="out", inputs=("flat",), weight=rng.normal(size=(2, n_flat)), bias=np.zeros(2)),
+    ]
+    return Network(name="by position", input=InputSpec(shape=shape), layers=tuple(layers))
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 1), (4, 2, 2), (3, 2, 1)])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_threshold_given_by_position_that_all_positions_share_is_one_of_the_channel(shape, pooled):
+    network = by_position(shape, pooled)
+    x = np.random.default_rng(2).normal(size=(3, *shape))
+    for dtype in (np.float64, np.float32):
+        assert_equals_reference(network, x, 9, dtype=dtype)
+    compare(network, x, 9)
+    modes = {each.name: each.mode for each in compile_network(network, "exact").populations}
+    # A larger window adds up the sizes of its spikes, which the specification rounds otherwise than a count's.
+    added = pooled and shape[1] > 1
+    assert modes == {"s1": "float64", "s2": "exact", "s3": "float64" if added else "exact"}
+
+
+def test_a_run_in_float64_for_its_potentials_counts_no_zero_weights_either():
+    layers = (
+        Spiking(name="s", inputs=("input",), neuron=Neuron(theta=1.0, v0=0.0)),
+        Linear(name="out", inputs=("s",), weight=[[1.0], [0.0], [0.0], [0.0]], bias=np.zeros(4)),
+    )
+    network = Network(name="sparse", input=InputSpec(shape=(1, 1, 1)), layers=layers)
+    for skip_zero_weights, sops in ((True, 1), (False, 4)):
+        plan = compile_network(network, "exact", skip_zero_weights=skip_zero_weights)
+        for record in ((), ("v",)):
+            assert simulate(plan, np.ones((1, 1, 1, 1)), 1, record).ops["s", "out"].unit.tolist() == [[sops]]

@@ -18,7 +18,7 @@ from refsim.testing import networks_with_inputs
 from refsim.verification.counts import expected_ops
 
 from ..engine.effort import examples
-from .test_exact import residual
+from .test_exact import OWN, by_position, residual
 
 BITS = {"int16": 16, "int8": 8}
 MODES = st.sampled_from(sorted(BITS))
@@ -202,7 +202,7 @@ def test_weights_that_do_not_fit_are_saturated_and_counted(mode):
     [
         ("s2", {"leak": 0.5}, "layer 's2': its potential leaks"),
         ("s2", {"strict": True}, "layer 's2': its potential has to exceed theta"),
-        ("s1", {"theta": np.full((130, 3, 4), 2.0)}, "spikes of 's1' differ in size between positions"),
+        ("s1", {"theta": OWN}, "spikes of 's1' differ in size between positions"),
     ],
 )
 def test_what_whole_numbers_cannot_hold_is_refused_in_one_line(mode, name, change, message):
@@ -230,3 +230,24 @@ def test_a_neuron_may_have_a_threshold_of_its_own_where_only_flattened_weights_h
     )
     for mode in BITS:
         compare(network, rng.normal(size=(2, 2, 3, 3)), 9, mode)
+
+
+@pytest.mark.parametrize("mode", sorted(BITS))
+def test_a_strongly_negative_image_does_not_wrap_around(mode):
+    # 2^16 units a theta: -9000 leaves 32 bits after 4 steps, and what wraps around fires.
+    layers = (
+        Spiking(name="s", inputs=("input",), neuron=Neuron(theta=1.0, v0=0.0)),
+        Linear(name="out", inputs=("s",), weight=np.ones((1, 1)), bias=np.zeros(1)),
+    )
+    network = Network(name="dark", input=InputSpec(shape=(1, 1, 1)), layers=layers)
+    trace = simulate(compile_network(network, mode), np.full((1, 1, 1, 1), -9000.0), 8)
+    assert trace.populations["s"].n_pos.sum() == 0
+    compare(network, np.full((1, 1, 1, 1), -9000.0), 8, mode)
+
+
+@pytest.mark.parametrize("mode", sorted(BITS))
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_threshold_given_by_position_that_all_positions_share_is_one_of_the_channel(mode, pooled):
+    network = by_position((4, 2, 2), pooled)
+    x = np.random.default_rng(2).normal(size=(3, 4, 2, 2))
+    compare(network, x, 9, mode)

@@ -10,8 +10,10 @@ import pytest
 from refsim.analysis.margin import Margin, margins, rounding_bound
 from refsim.engine.batches import run_snn
 from refsim.engine.plan import compile_network
+from refsim.engine.results import Result
+from refsim.engine.simulator import simulate as simulate_engine
 from refsim.formats.images.currents import InputCurrents
-from refsim.model import Conv2d, Linear, Network
+from refsim.model import AvgPool2d, Conv2d, Flatten, InputSpec, Linear, Network, Neuron, Spiking
 from refsim.reference.network import simulate
 from tests.simulation.networks import raw_images, small_network
 
@@ -86,6 +88,70 @@ def test_other_summation_orders_stay_within_the_rounding_bound() -> None:
     difference = np.abs(backwards - simulation.currents["if1"][0]).max()
     layer = network.spiking[0]
     assert 0 < difference / float(layer.neuron.theta) <= rounding_bound(network, layer, 1, float(np.abs(x).max()))
+
+
+def wired(theta: np.ndarray, theta_before: np.ndarray) -> Network:
+    """Two channels, pooled over 2 x 2 positions, into two neurons: numbers that are easily added up by hand."""
+    layers = (
+        Spiking(name="before", inputs=("input",), neuron=Neuron(theta=theta_before, v0=0.0)),
+        AvgPool2d(name="pool", inputs=("before",), kernel=(2, 2), stride=(2, 2)),
+        Conv2d(
+            name="c", inputs=("pool",), weight=np.array([[[[1.0]], [[-2.0]]], [[[0.5]], [[0.5]]]]), bias=[0.25, 3.0]
+        ),
+        Spiking(name="after", inputs=("c",), neuron=Neuron(theta=theta, v0=-0.5)),
+        Flatten(name="flat", inputs=("after",)),
+        Linear(name="out", inputs=("flat",), weight=np.ones((2, 2)), bias=np.zeros(2)),
+    )
+    return Network(name="wired", input=InputSpec(shape=(2, 2, 2)), layers=layers)
+
+
+def test_the_bound_is_what_the_docstring_says() -> None:
+    network = wired(theta=np.array([0.5, 8.0]), theta_before=np.array([1.5, 4.0]))
+    # U: the first row's |1| + |-2|, each times the largest theta before, and its bias. K: 2 channels of 4 spikes.
+    U, K, T, eps = 3 * 4.0 + 0.25, 2 * 4, 7, 2.0**-53
+    per_step = eps * ((K + 5) * U + 2 * (0.5 + 8.0 + T * U))
+    expected = 1.01 * 2 * T * per_step / 0.5
+    assert rounding_bound(network, network.spiking[1], T, x_max=1.0) == pytest.approx(expected, rel=1e-12)
+    # The image drives the first one: x_max alone, one term; thresholds are its own.
+    expected = 1.01 * 2 * T * eps * ((1 + 5) * 9.0 + 2 * (4.0 + T * 9.0)) / 1.5
+    assert rounding_bound(network, network.spiking[0], T, x_max=9.0) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("theta", "dtype"),
+    [(2e-39, "float32"), (1e-40, "float32"), (2e-45, "float32"), (1e-310, "float64"), (1e-310, "exact")],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_tie_at_a_subnormal_threshold_has_no_margin_and_certifies_nothing(theta: float, dtype: str) -> None:
+    held = float(np.float32(theta)) if dtype == "float32" else theta
+    neuron = Neuron(theta=held, v0=0.0, theta_neg=-held)
+    layers = (
+        Spiking(name="s", inputs=("input",), neuron=neuron),
+        Linear(name="out", inputs=("s",), weight=[[1.0]], bias=[0.0]),
+    )
+    network = Network(name="faint", input=InputSpec(shape=(1, 1, 1)), layers=layers)
+    plan = compile_network(network, dtype)
+    for x, exact in ((held, 0.0), (3 * held, 2.0)):
+        image = np.full((1, 1, 1, 1), x)
+        [margin] = margins(network, Result.of(simulate_engine(plan, image, 2), image, None), dtype)
+        assert 0 <= margin.positive <= exact
+        assert np.isfinite(margin.negative)
+        assert not (exact == 0 and margin.certified)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_margins_beyond_the_largest_number_are_no_missing_ones() -> None:
+    neuron = Neuron(theta=1e-37, v0=0.0, theta_neg=-1e-37)
+    layers = (
+        Spiking(name="s", inputs=("input",), neuron=neuron),
+        Linear(name="out", inputs=("s",), weight=[[1.0]], bias=[0.0]),
+    )
+    network = Network(name="loud", input=InputSpec(shape=(1, 1, 1)), layers=layers)
+    image = np.full((1, 1, 1, 1), 1e4)
+    plan = compile_network(network, "float32")
+    for T, negative in ((1, np.inf), (2, float(np.finfo(np.float32).max))):
+        margin = simulate_engine(plan, image, T).populations["s"].margin
+        assert margin.tolist() == [float(np.finfo(np.float32).max), negative]
 
 
 def test_the_bound_grows_with_T_and_with_coarser_numbers() -> None:

@@ -29,7 +29,7 @@ from refsim.engine.kernels.compiling import inlined, inner, kernel
 from refsim.engine.kernels.lanes import TILE, convert, from_bits, lesser, load, select, splat, store, to_bits
 from refsim.engine.kernels.layout import cell_at, lanes_used, mark, neuron_of
 from refsim.engine.kernels.listing import list_block, n_groups, tiles_of_group
-from refsim.engine.kernels.neuron import load_at
+from refsim.engine.kernels.neuron import count, distance, fire, load_at
 from refsim.engine.kernels.recompute import potential_of
 from refsim.engine.kernels.rows import add_rows, subtract_rows
 from refsim.engine.kernels.synapse import Synapses
@@ -54,6 +54,7 @@ class ExactNeurons(NamedTuple):
     dual: bool
     gross: bool
     zero: bool
+    strict: bool
     theta_float: NDArray[np.float64]
     theta_neg_float: NDArray[np.float64]
     v0_float: NDArray[np.float64]
@@ -139,7 +140,7 @@ def run_exact(  # type: ignore[no-untyped-def]
     positive, negative = train
     n_images, _, _, T, _ = positive.shape
     shape = (n_images, layout.height, layout.across, T)
-    zero, one, far = splat(np.int64(0)), splat(np.int64(1)), splat(np.int64(FAR))
+    zero, far = splat(np.int64(0)), splat(np.int64(FAR))
     for group in range(n_groups(lists, layout.tiles)):
         begin = np.int64(0)
         while begin < n_images * layout.height * layout.across:
@@ -164,18 +165,14 @@ def run_exact(  # type: ignore[no-untyped-def]
                         m = v + convert(u, v)
                         half_units += delivered + SLACK
                         bound = half_units // 2
-                        up, near, gap = compare(m - theta, bound)
+                        near, gap = told_apart(distance(m, theta), bound)
                         least = lesser(gap, least)
-                        v = select(up, zero if neurons.zero else m - theta, m)
-                        up_bits, down_bits = to_bits(up) & used, np.uint64(0)
                         if neurons.dual:
-                            open_gate = fired >= one
-                            down, near_neg, gap = compare(theta_neg - m, bound + 1)
+                            open_gate = fired >= splat(np.int64(1))
+                            near_neg, gap = told_apart(distance(m, theta_neg), bound + 1)
                             least_neg = lesser(select(open_gate, gap, far), least_neg)
                             near = near | (near_neg & open_gate)
-                            down = down & open_gate
-                            v = select(down, zero if neurons.zero else m + theta, v)
-                            down_bits = to_bits(down) & used
+                        v, _, up_bits, down_bits = fire(neurons, m, theta, theta_neg, fired)
                         unsure = to_bits(near) & used
                         if unsure != np.uint64(0):
                             store(memory.v, 0, v)
@@ -186,12 +183,10 @@ def run_exact(  # type: ignore[no-untyped-def]
                             )  # fmt: skip
                             recomputed[b, t] += popcount(unsure)
                             v = load(memory.v, 0)
+                        mark(positive, layout, tile, b, y, x, t, up_bits & used)
                         if neurons.dual:
-                            fired = select(from_bits(up_bits), fired + one, fired)
-                            if not neurons.gross:
-                                fired = select(from_bits(down_bits), fired - one, fired)
-                            mark(negative, layout, tile, b, y, x, t, down_bits)
-                        mark(positive, layout, tile, b, y, x, t, up_bits)
+                            fired = count(neurons, fired, from_bits(up_bits), from_bits(down_bits))
+                            mark(negative, layout, tile, b, y, x, t, down_bits & used)
                         reached_out[b, t] += popcount(reached & used)
                 store(gaps, tile * TILE, least)
                 store(gaps, (len(layout.tiles) + tile) * TILE, least_neg)
@@ -199,12 +194,10 @@ def run_exact(  # type: ignore[no-untyped-def]
 
 
 @inlined
-def compare(over, bound):  # type: ignore[no-untyped-def]
-    """Whether a distance above a threshold is >= 0, which lanes are too close to tell, how far the others are off."""
-    zero = splat(np.int64(0))
-    distance = select(over < zero, zero - over, over)
-    near = distance <= splat(np.int64(bound))
-    return over >= zero, near, select(near, splat(np.int64(FAR)), distance - splat(np.int64(bound)))
+def told_apart(gap, bound):  # type: ignore[no-untyped-def]
+    """Which lanes are too close to a threshold to tell their side, and how far beyond the bound the others are."""
+    near = gap <= splat(np.int64(bound))
+    return near, select(near, splat(np.int64(FAR)), gap - splat(np.int64(bound)))
 
 
 @inner
@@ -226,17 +219,12 @@ def recompute(neurons, stored, synapses, train, memory, gaps64, layout, tile, b,
             stored, synapses, tile, c, b, y, column, memory.since[k], memory.checkpoint[k], t, theta, neurons.zero,
             train, (memory.weight, memory.part, memory.u),
         )  # fmt: skip
-        gaps64[0] = min(gaps64[0], abs(m - theta) / theta)
-        up_bits, down_bits = up_bits & ~bit, down_bits & ~bit
-        v = m
-        if m >= theta:
-            up_bits |= bit
-            v = 0.0 if neurons.zero else m - theta
+        gaps64[0] = min(gaps64[0], distance(m, theta) / theta)
         if neurons.dual and memory.fired[k] >= 1:
-            gaps64[1] = min(gaps64[1], abs(m - theta_neg) / theta)
-            if m <= theta_neg:
-                down_bits |= bit
-                v = 0.0 if neurons.zero else m + theta
+            gaps64[1] = min(gaps64[1], distance(m, theta_neg) / theta)
+        v, _, up, down = fire(neurons, m, theta, theta_neg, memory.fired[k])
+        up_bits = (up_bits & ~bit) | (up << np.uint64(k))
+        down_bits = (down_bits & ~bit) | (down << np.uint64(k))
         memory.since[k], memory.checkpoint[k] = t + 1, v
         memory.v[k] = np.int64(np.rint(v / theta * neurons.theta[0, tile, k]))
     return up_bits, down_bits

@@ -22,7 +22,7 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
 
-from refsim.engine.kernels.emitting import I1, I64, splat_value
+from refsim.engine.kernels.emitting import I1, I64, constant, splat_value
 
 TILE = 64
 """Lanes of a tile: neurons computed together (`layout`), as many as a mask word has bits."""
@@ -107,6 +107,15 @@ def _splat(typingctx, value):  # type: ignore[no-untyped-def]
     return Lanes(value)(value), codegen
 
 
+@intrinsic(prefer_literal=True)
+def _whole(typingctx, like, value):  # type: ignore[no-untyped-def]
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = value.literal_value
+        return constant(args[0].type.element, number, TILE) if isinstance(like, Lanes) else args[0].type(number)
+
+    return like(like, value), codegen
+
+
 @intrinsic
 def _select(typingctx, mask, yes, no):  # type: ignore[no-untyped-def]
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -138,7 +147,7 @@ def _convert(typingctx, lanes, like):  # type: ignore[no-untyped-def]
 @intrinsic
 def _to_bits(typingctx, mask):  # type: ignore[no-untyped-def]
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], I64)
+        return builder.bitcast(args[0], I64) if isinstance(mask, Lanes) else builder.zext(args[0], I64)
 
     return types.uint64(mask), codegen
 
@@ -166,13 +175,18 @@ def _plain_splat(value: Any) -> Any:
     return np.full(TILE, value)
 
 
+def _plain_whole(like: Any, value: Any) -> Any:
+    """A whole number, known when the kernel is compiled, in the type of `like`: in every lane, or just one."""
+    return np.full_like(like, value)
+
+
 def _plain_convert(lanes: Any, like: Any) -> Any:
     """Lanes of whole numbers in the type of others, which has room for them."""
     return lanes.astype(like.dtype)
 
 
 def _plain_to_bits(mask: Any) -> Any:
-    """Bit k of the word is lane k."""
+    """Bit k of the word is lane k; of a single truth value, bit 0."""
     return np.uint64(sum(1 << int(k) for k in np.flatnonzero(mask)))
 
 
@@ -190,6 +204,7 @@ _plain = bool(config.DISABLE_JIT)
 load: Callable[..., Any] = _plain_load if _plain else _load
 store: Callable[..., Any] = _plain_store if _plain else _store
 splat: Callable[..., Any] = _plain_splat if _plain else _splat
+whole: Callable[..., Any] = _plain_whole if _plain else _whole
 select: Callable[..., Any] = np.where if _plain else _select
 lesser: Callable[..., Any] = _plain_lesser if _plain else _lesser
 convert: Callable[..., Any] = _plain_convert if _plain else _convert

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from refsim.engine.events import WORD
 from refsim.engine.kernels.compiling import inlined
+from refsim.engine.kernels.lanes import store
 
 ALL = ~np.uint64(0)
 """All lanes, or bits."""
@@ -76,6 +77,16 @@ def mark(mask, layout, tile, b, y, x, t, bits):  # type: ignore[no-untyped-def]
     for column in range(layout.columns):
         mask[b, y, x + column, t, first // WORD] |= (bits & one_column) << np.uint64(first % WORD)
         bits >>= np.uint64(channels % WORD)
+
+
+@inlined
+def put(target, layout, tile, b, y, x, lanes, room):  # type: ignore[no-untyped-def]
+    """Write a cell's lanes where they belong in target (B, H, W, C). room : (TILE,), to work in"""
+    first, channels = channels_of(layout, tile)
+    store(room, 0, lanes)
+    for column in range(layout.columns):
+        for k in range(channels):
+            target[b, y, x + column, first + k] = room[column * channels + k]
 
 
 @inlined

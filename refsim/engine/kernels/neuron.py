@@ -1,4 +1,4 @@
-"""One time step of a tile of neurons: the twin of `reference.neurons.fire`."""
+"""What neurons do with their potential, once for all kernels: the twin of `reference.neurons.fire`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.engine.kernels.compiling import inlined
-from refsim.engine.kernels.lanes import TILE, lesser, load, select, splat, to_bits
+from refsim.engine.kernels.lanes import TILE, load, select, to_bits, whole
 
 
 class Neurons(NamedTuple):
@@ -37,38 +37,40 @@ def load_at(parameter, cell, tile):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def fire(neurons, u, theta, theta_neg, v, fired, gap, gap_neg):  # type: ignore[no-untyped-def]
-    """Integrate u and fire. Lanes in, lanes out: v, fired, gap, gap_neg, and the bits of +1 and of -1 spikes.
+def fire(neurons, m, theta, theta_neg, fired):  # type: ignore[no-untyped-def]
+    """Compare, gate, reset and count. Returns v, fired, and the spikes as bits, of +1 and of -1.
 
-    fired : the count that opens the gate of theta_neg
-    gap, gap_neg : least |m - theta| so far, and |m - theta_neg| where the gate was open
+    m : potential before firing; fired : the count that opens the gate of theta_neg
+    All are lanes of floats or whole numbers, or else numbers of one neuron, whose spikes are bit 0.
     """
-    number = neurons.theta.dtype.type
-    zero = splat(number(0))
-    m = splat(number(neurons.leak)) * v + u
-    over = m - theta
+    zero = whole(m, 0)
     if neurons.strict:
         up = m > theta
     else:
         up = m >= theta
-    distance = select(over < zero, zero - over, over)
-    gap = lesser(distance, gap)
-    v = select(up, over, m)
+    v = select(up, zero if neurons.zero else m - theta, m)
     down_bits = np.uint64(0)
     if neurons.dual:
-        one = splat(number(1))
-        open_gate = fired >= one
-        down = (m <= theta_neg) & open_gate
-        over_neg = m - theta_neg
-        distance = select(over_neg < zero, zero - over_neg, over_neg)
-        gap_neg = select(open_gate & (distance < gap_neg), distance, gap_neg)
-        v = select(down, m + theta, v)
-        fired = select(up, fired + one, fired)
-        if not neurons.gross:
-            fired = select(down, fired - one, fired)
+        down = (m <= theta_neg) & (fired >= whole(fired, 1))
+        v = select(down, zero if neurons.zero else m + theta, v)
+        fired = count(neurons, fired, up, down)
         down_bits = to_bits(down)
-        if neurons.zero:
-            v = select(down, zero, v)
-    if neurons.zero:
-        v = select(up, zero, v)
-    return v, fired, gap, gap_neg, to_bits(up), down_bits
+    return v, fired, to_bits(up), down_bits
+
+
+@inlined
+def count(neurons, fired, up, down):  # type: ignore[no-untyped-def]
+    """The count that opens the gate, after these spikes: of net spikes, or of positive ones."""
+    one = whole(fired, 1)
+    fired = select(up, fired + one, fired)
+    if not neurons.gross:
+        fired = select(down, fired - one, fired)
+    return fired
+
+
+@inlined
+def distance(m, threshold):  # type: ignore[no-untyped-def]
+    """|m - threshold|, of lanes or of one neuron."""
+    zero = whole(m, 0)
+    over = m - threshold
+    return select(over < zero, zero - over, over)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from refsim.engine.kernels.bits import popcount
 from refsim.engine.kernels.compiling import inlined, kernel
 from refsim.engine.kernels.exact import gather_integers
-from refsim.engine.kernels.lanes import TILE, convert, lesser, select, splat, store, to_bits
-from refsim.engine.kernels.layout import cell_at, channels_of, lanes_used, mark
+from refsim.engine.kernels.lanes import TILE, convert, lesser, splat, store
+from refsim.engine.kernels.layout import cell_at, lanes_used, mark, put
 from refsim.engine.kernels.listing import list_block, n_groups, tiles_of_group
-from refsim.engine.kernels.neuron import load_at
+from refsim.engine.kernels.neuron import fire, load_at
 from refsim.engine.kernels.synapse import all_finite, gather
 
 LARGE = 1.5 * 2.0**52
@@ -36,26 +36,7 @@ class QuantisedNeurons(NamedTuple):
     dual: bool
     gross: bool
     zero: bool
-
-
-@inlined
-def fire_whole(neurons, u, theta, theta_neg, v, fired):  # type: ignore[no-untyped-def]
-    """Integrate u and fire. Lanes in, lanes out: v, fired, and the bits of +1 and of -1 spikes; as `neuron.fire`."""
-    number = neurons.theta.dtype.type
-    zero = splat(number(0))
-    m = v + u
-    up = m >= theta
-    v = select(up, zero if neurons.zero else m - theta, m)
-    down_bits = np.uint64(0)
-    if neurons.dual:
-        one = splat(number(1))
-        down = (m <= theta_neg) & (fired >= one)
-        v = select(down, zero if neurons.zero else m + theta, v)
-        fired = select(up, fired + one, fired)
-        if not neurons.gross:
-            fired = select(down, fired - one, fired)
-        down_bits = to_bits(down)
-    return v, fired, to_bits(up), down_bits
+    strict: bool
 
 
 @kernel
@@ -82,7 +63,6 @@ def run_quantised(  # type: ignore[no-untyped-def]
         while begin < n_images * layout.height * layout.across:
             end = list_block(events, lists, group, begin, shape)
             for tile in tiles_of_group(lists, layout.tiles, group):
-                first, channels = channels_of(layout, tile)
                 used = lanes_used(layout, tile)
                 for i in range(begin, end):
                     b, cell, y, x = cell_at(layout, i)
@@ -96,21 +76,15 @@ def run_quantised(  # type: ignore[no-untyped-def]
                             synapses, lists, n_digits, signed, nothing, tile, ((i - begin) * T + t) * lists.n
                         )
                         current = always + convert(u, theta)
-                        v, fired, up, down = fire_whole(neurons, current, theta, theta_neg, v, fired)
+                        v, fired, up, down = fire(neurons, v + current, theta, theta_neg, fired)
                         mark(positive, layout, tile, b, y, x, t, up & used)
                         if neurons.dual:
                             mark(negative, layout, tile, b, y, x, t, down & used)
                         reached_out[b, t] += popcount(used if driven else reached & used)
                         total = total + current
                     if recorded.shape[1] > 0:
-                        store(out, 0, v)
-                        for column in range(layout.columns):
-                            for k in range(channels):
-                                recorded[0, b, y, x + column, first + k] = out[column * channels + k]
-                        store(out, 0, total)
-                        for column in range(layout.columns):
-                            for k in range(channels):
-                                recorded[1, b, y, x + column, first + k] = out[column * channels + k]
+                        put(recorded[0], layout, tile, b, y, x, v, out)
+                        put(recorded[1], layout, tile, b, y, x, total, out)
             begin = end
 
 
@@ -126,7 +100,6 @@ def run_quantised_currents(layout, synapses, events, n_digits, signed, steady, r
         while begin < n_images * layout.height * layout.across:
             end = list_block(events, lists, group, begin, shape)
             for tile in tiles_of_group(lists, layout.tiles, group):
-                first, channels = channels_of(layout, tile)
                 for i in range(begin, end):
                     b, _, y, x = cell_at(layout, i)
                     always = convert(load_at(steady, i, tile), like)
@@ -134,10 +107,7 @@ def run_quantised_currents(layout, synapses, events, n_digits, signed, steady, r
                         u, _, _ = gather_integers(
                             synapses, lists, n_digits, signed, nothing, tile, ((i - begin) * T + t) * lists.n
                         )
-                        store(out, 0, always + convert(u, like))
-                        for column in range(layout.columns):
-                            for k in range(channels):
-                                z_out[b, y, x + column, t, first + k] = out[column * channels + k]
+                        put(z_out[:, :, :, t], layout, tile, b, y, x, always + convert(u, like), out)
             begin = end
 
 
@@ -188,5 +158,5 @@ def sum_steady(layout, synapses, events, room, unit, bias, limit, steady):  # ty
     store(out, 0, least)
     largest = 0.0
     for k in range(TILE):
-        largest = max(largest, -out[0, k])
+        largest = max(largest, -out[k])
     return largest, finite

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import refsim
+from refsim.importers.presets import find_preset
 from refsim.model import Conv2d, Flatten, Linear, Spiking
 
 torch = pytest.importorskip("torch")
@@ -133,7 +134,7 @@ def test_the_trained_vgg16_is_the_same_by_every_road(tmp_path):
     exported(model.eval(), tmp_path, shape)
     with np.load(images) as archive:
         raw = archive["x_test"][:100]
-    preset = refsim.importers.presets.find_preset("cifar10")
+    preset = find_preset("cifar10")
     x = refsim.InputSpec(shape=shape, mean=np.array(preset.mean), std=np.array(preset.std)).normalize(raw)
     compare_all(tmp_path, shape, x, L=4, pool="avg")
 
