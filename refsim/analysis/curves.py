@@ -84,6 +84,7 @@ def trace_neuron(u: Sequence[float] | Array, neuron: Neuron) -> NeuronTrace:
             neuron.gate,
             neuron.reset,
             neuron.leak,
+            neuron.strict,
         )
         rows.append((m[0], state.v[0], s[0]))
     m, v, s = (np.array(column) for column in zip(*rows))

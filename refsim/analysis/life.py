@@ -138,7 +138,7 @@ def life_of(network: Network, x: Array, T: int, layer: Spiking, place: Place, dt
     steps = []
     for t in range(T):
         before, leak = state, 1 if BITS[dtype] else neuron.leak
-        state, s = fire(state, np.array([u[t]]), theta, theta_neg, neuron.gate, neuron.reset, leak)
+        state, s = fire(state, np.array([u[t]]), theta, theta_neg, neuron.gate, neuron.reset, leak, neuron.strict)
         m = leak * before.v + u[t]
         gaps = [abs(m - theta), *([abs(m - theta_neg)] if neuron.dual and before.fired[0] >= 1 else [])]
         steps.append(

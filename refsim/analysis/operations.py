@@ -84,9 +84,9 @@ class SnnOperations:
     reset: Counts
 
 
-def ann_operations(network: Network) -> AnnOperations:
-    """Count the operations of the source ANN for one image, from the shapes alone."""
-    macs = network_macs(network).values()
+def ann_operations(network: Network, skip_zero_weights: bool = False) -> AnnOperations:
+    """Count the operations of the source ANN for one image, from the shapes, and from which weights are zero."""
+    macs = network_macs(network, skip_zero_weights).values()
     bn_element = pool_output = pool_comparison = residual_add = 0
     for layer in network.layers:
         n_outputs = prod(network.shapes[layer.name])
@@ -114,8 +114,8 @@ def ann_operations(network: Network) -> AnnOperations:
     )
 
 
-def snn_operations(network: Network, result: Result) -> SnnOperations:
-    """Count the operations of a run of this network, for every t <= T."""
+def snn_operations(network: Network, result: Result, skip_zero_weights: bool = False) -> SnnOperations:
+    """Count the operations of a run of this network, for every t <= T; the run has counted with `skip_zero_weights`."""
     steps = np.arange(1, result.T + 1, dtype=np.int64)
     every_step = result.n_images * steps
     nothing = np.zeros(result.T, dtype=np.int64)
@@ -124,7 +124,8 @@ def snn_operations(network: Network, result: Result) -> SnnOperations:
         return np.asarray(np.cumsum(sum(parts, nothing)))
 
     weighted = {each.name for each in network.layers if isinstance(each, Conv2d | Linear)}
-    macs = sum(each.existing for name, each in network_macs(network).items() if _reads_image(network, name))
+    found = network_macs(network, skip_zero_weights)
+    macs = sum(each.existing for name, each in found.items() if _reads_image(network, name))
     compared = {INPUT: 0, "spikes": 0}
     for layer in network.layers:
         if isinstance(layer, MaxPool2d):

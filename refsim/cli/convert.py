@@ -72,6 +72,12 @@ def _classes(context: click.Context, option: click.Parameter, value: str | None)
     "--keys", type=click.Path(path_type=Path, dir_okay=False), metavar="MAP.toml", help="Rename unknown keys."
 )
 @click.option(
+    "--nir-dialect",
+    type=click.Choice(["spec", "qcfs", "spikingjelly", "norse", "sinabs", "snntorch"]),
+    help="Whose meaning the neurons of a NIR graph have.  [default: NIR's own]",
+)
+@click.option("--dt", type=Finite(0, min_open=True), metavar="TIME", help="Step of a NIR graph, where its r differ.")
+@click.option(
     "--activation",
     type=click.Choice(["qcfs", "clip", "relu"]),
     help="What the ANN computes.  [default: qcfs if there are thresholds, else relu]",
@@ -134,6 +140,8 @@ def convert(
     output: Path,
     arch: str,
     keys: Path | None,
+    nir_dialect: Literal["spec", "qcfs", "spikingjelly", "norse", "sinabs", "snntorch"] | None,
+    dt: float | None,
     activation: Literal["qcfs", "clip", "relu"] | None,
     L: int | None,
     preset: str | None,
@@ -168,7 +176,8 @@ def convert(
     SOURCE is told by its content:
       torch.export archive (.pt2)         torch.export.save(torch.export.export(model, (x,)), "net.pt2")
       ONNX (extra: onnx)                  torch.onnx.export, onnxruntime QDQ, brevitas QCDQ
-      state dict (.pth, .safetensors)     layouts of the official QCFS code and of pytorch_resnet_cifar10
+      state dict (.pth, .ckpt, .safetensors)   the layouts of some forty public codes, docs/layouts.md
+      NIR graph (.nir)                    nir.write; IF neurons (--nir-dialect)
 
     Graphs say L, thresholds and pools themselves; of a state dict --L and --pool say what its keys do not show. A
     network with ReLU gets its thresholds from training images (--calibrate). --method makes neurons as one of the
@@ -196,6 +205,8 @@ def convert(
         arch=arch,
         keys=keys,
         activation=activation,
+        nir_dialect=nir_dialect,
+        dt=dt,
         samples=samples,
         n_samples=n_samples,
         golden=golden,

@@ -73,6 +73,8 @@ def _neuron(each: NeuronReport) -> str:
         text += f"  theta_neg {_span(each.theta_neg)} ({each.theta_neg_mode}, {each.gate} gate)"
     if each.reset != "subtract":
         text += "  reset to zero"
+    if each.strict:
+        text += "  fires above theta only"
     if each.leak != 1:
         text += f"  leak {each.leak:.4g}"
     if each.activation is not None:

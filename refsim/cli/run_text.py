@@ -8,7 +8,7 @@ from refsim.cli.printing import dim, emphasize
 from refsim.cli.quantised_text import render_rounded
 from refsim.cli.tables import columns
 from refsim.reports.origin import SOP
-from refsim.reports.run import Interval, Run, SnnRun
+from refsim.reports.run import SKIPPED, Interval, Run, SnnRun
 from refsim.reports.units import count, joules, percent
 
 
@@ -17,7 +17,8 @@ def render(run: Run, steps: Sequence[int], color: bool) -> list[str]:
     lines = []
     for each in run.snn.values():
         lines += [_heading(run, each, color), *_table(run, each, steps), _margin(run, each, color), ""]
-    for text in (f"SOP = {SOP}", run.model.footnote(), _first_layer(run)):
+    skipped = f"; {SKIPPED}" if run.skip_zero_weights else ""
+    for text in (f"SOP = {SOP}{skipped}", run.model.footnote(), _first_layer(run)):
         lines.append(dim(text, color))
     return lines
 

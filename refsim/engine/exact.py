@@ -58,6 +58,8 @@ def exact_of(layer: Spiking, wires: list[Wire], shape: CHW, layout: Layout) -> E
     if layer.neuron.leak != 1:
         return "its potential leaks, which is no whole number"
     neuron = layer.neuron
+    if neuron.strict:
+        return "its potential has to exceed theta"
     if shared(neuron.theta).ndim == 3:
         return "its theta differs between positions"
     for wire in wires:
@@ -142,6 +144,7 @@ def exact_neurons(neuron: Neuron, shape: CHW, layout: Layout, bits: int) -> Exac
         dual=neuron.dual,
         gross=neuron.gate == "gross",
         zero=neuron.reset == "zero",
+        strict=neuron.strict,
         theta_float=theta,
         theta_neg_float=theta_neg,
         v0_float=v0,

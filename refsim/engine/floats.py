@@ -63,6 +63,7 @@ def float_numbers(layer: Spiking, shape: CHW, layout: Layout, dtype: np.dtype[An
         dual=neuron.dual,
         gross=neuron.gate == "gross",
         zero=neuron.reset == "zero",
+        strict=neuron.strict,
     )
     return FloatNumbers(dtype=dtype, neurons=neurons)
 

@@ -105,13 +105,18 @@ def quantised_of(layer: Spiking, wires: list[Wire], shape: CHW, layout: Layout, 
     Raises
     ------
     UsageError
-        What has no counterpart in whole numbers: a leak, spikes of a channel that differ in size between positions,
-        and sums that may exceed 32 bits.
+        What has no counterpart in whole numbers: a leak, a strict comparison, spikes of a channel that differ in size
+        between positions, and sums that may exceed 32 bits.
     """
     if layer.neuron.leak != 1:
         raise UsageError(
             f"layer '{layer.name}': its potential leaks (factor {layer.neuron.leak}), which has no counterpart in "
             f"{weights}; use --dtype exact"
+        )
+    if layer.neuron.strict:
+        raise UsageError(
+            f"layer '{layer.name}': its potential has to exceed theta, which rounding to {weights} does not keep "
+            "apart from reaching it; use --dtype exact"
         )
     _check_sizes(layer, wires, weights)
     value = layer.neuron.theta
@@ -229,6 +234,7 @@ def _neurons(neuron: Neuron, theta: Floats, bits: Counts, shape: CHW, layout: La
         dual=neuron.dual,
         gross=neuron.gate == "gross",
         zero=neuron.reset == "zero",
+        strict=neuron.strict,
     )
 
 

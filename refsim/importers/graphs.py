@@ -88,8 +88,8 @@ def read_file(path: str | os.PathLike[str], kind: Kind, shape: ImageShape | None
                 from refsim.importers.onnx import read_onnx
 
                 graph = read_onnx(file.read(), path.parent, where, shape)
-            case "state dict":
-                raise AssertionError("a state dict holds no graph")
+            case "state dict" | "nir":
+                raise AssertionError("no operator graph")
             case _:
                 assert_never(kind)
     metadata = {"source": path.name, "source_sha256": sha256, "source_format": kind}

@@ -10,9 +10,10 @@ from refsim.formats.untrusted.opening import open_file
 from refsim.importers.checkpoint import MAX_BYTES
 from refsim.importers.pt2 import is_pt2
 
-Kind = Literal["state dict", "torch.export", "onnx"]
+Kind = Literal["state dict", "torch.export", "onnx", "nir"]
 
 _ZIP = b"PK\x03\x04"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def kind_of(path: str | os.PathLike[str]) -> Kind:
@@ -25,6 +26,8 @@ def kind_of(path: str | os.PathLike[str]) -> Kind:
     """
     with open_file(path, what="checkpoint", most=MAX_BYTES) as file:
         head = file.read(16)
+        if head.startswith(_HDF5):
+            return "nir"
         if head.startswith(_ZIP):
             file.seek(0)
             try:

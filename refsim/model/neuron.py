@@ -89,6 +89,8 @@ class Neuron:
         "subtract" theta after a spike (soft reset), or set v to "zero".
     leak
         Factor on v before the current is added: 1 is IF, less is LIF (ECL Eq. 9-10).
+    strict
+        Whether a potential has to exceed theta; if not, reaching it is enough.
 
     Raises
     ------
@@ -103,6 +105,7 @@ class Neuron:
     gate: Literal["net", "gross"] = "net"
     reset: Literal["subtract", "zero"] = "subtract"
     leak: float = 1.0
+    strict: bool = False
     activation: Activation | None = None
 
     def __post_init__(self) -> None:

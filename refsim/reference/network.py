@@ -85,7 +85,7 @@ def simulate(network: Network, x: Array, T: int, cast: Cast = as_float64) -> Sim
                     theta, theta_neg, _ = neurons[layer.name]
                     leak = cast(np.asarray(neuron.leak))
                     state[layer.name], s = fire(
-                        state[layer.name], sources[0], theta, theta_neg, neuron.gate, neuron.reset, leak
+                        state[layer.name], sources[0], theta, theta_neg, neuron.gate, neuron.reset, leak, neuron.strict
                     )
                     out[layer.name], events[layer.name] = s * theta, s
                     log.setdefault(("spikes", layer.name), []).append(s)

@@ -25,12 +25,13 @@ def fire(
     gate: str = "net",
     reset: str = "subtract",
     leak: Any = 1,
+    strict: bool = False,
 ) -> tuple[State, Array]:
     """Integrate the current u and fire (QCFS Eq. 2-4; ECL Eq. 4-5; LIF: ECL Eq. 9-10).
 
     1. m = leak v + u.
-    2. s = +1 where m >= theta; s = -1 where m <= theta_neg and an earlier spike is left to take back
-       (gate "net": more positive than negative ones so far; "gross": any positive one so far).
+    2. s = +1 where m >= theta (`strict`: m > theta); s = -1 where m <= theta_neg and an earlier spike is left to take
+       back (gate "net": more positive than negative ones so far; "gross": any positive one so far).
     3. v = m - s theta (a negative spike gives theta back), or with reset "zero" v = 0 where s is not 0.
 
     Parameters
@@ -44,7 +45,7 @@ def fire(
     """
     v, fired = state
     m = leak * v + u
-    positive = m >= theta
+    positive = m > theta if strict else m >= theta
     negative = (m <= theta_neg) & (fired >= 1)
     s = positive.astype(np.int8) - negative.astype(np.int8)
     v = m - s * theta if reset == "subtract" else np.where(s == 0, m, 0 * m)

@@ -63,7 +63,8 @@ def simulate(network: Network, x: Array, T: int, bits: int) -> QuantisedSimulati
     Raises
     ------
     UsageError
-        A leak, or spikes of one channel that differ in size between positions: no whole number stands for them.
+        A leak, a strict comparison, or spikes of one channel that differ in size between positions: no whole number
+        stands for them.
     """
     analog = analog_currents(network, x)
     parts = {layer.name: Part(network, layer, analog, len(x), bits) for layer in network.driven}
@@ -140,6 +141,8 @@ class Part:
         if neuron is not None:
             if neuron.leak != 1:
                 raise UsageError(f"layer '{layer.name}': a leak has no counterpart in whole numbers")
+            if neuron.strict:
+                raise UsageError(f"layer '{layer.name}': a strict comparison has no counterpart in rounded numbers")
             self.gate, self.reset, self.theta = neuron.gate, neuron.reset, _whole(theta / self.g)
             negative = np.minimum(_whole(over(neuron.negative_threshold, shape) / self.g), -1)
             self.theta_neg = negative if neuron.dual else np.full(shape, np.iinfo(np.int64).min)

@@ -102,6 +102,7 @@ class NeuronReport:
     gate: str
     reset: str
     leak: float
+    strict: bool
     activation: Activation | None
 
 
@@ -278,5 +279,6 @@ def _population(network: Network, layer: Spiking) -> NeuronReport:
         gate=neuron.gate,
         reset=neuron.reset,
         leak=neuron.leak,
+        strict=neuron.strict,
         activation=neuron.activation,
     )

@@ -30,6 +30,9 @@ Interval = tuple[float, float]
 
 SCHEMA = "refsim-run 1"
 
+SKIPPED = "synapses of weight 0 left out, of the ANN's MACs too"
+"""What reports say of runs with `skip_zero_weights`."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AnnRun:
@@ -45,9 +48,9 @@ class AnnRun:
     n_labelled: int = 0
 
     @classmethod
-    def of(cls, network: Network, model: EnergyModel, result: Result | None) -> AnnRun:
+    def of(cls, network: Network, model: EnergyModel, result: Result | None, skip_zero_weights: bool = False) -> AnnRun:
         """Of a network, with the ANN's result where there is one."""
-        operations = ann_operations(network)
+        operations = ann_operations(network, skip_zero_weights)
         if result is None or not result.n_labelled:
             return cls(operations=operations, model=model)
         return cls(operations=operations, model=model, correct=int(result.correct[0]), n_labelled=result.n_labelled)
@@ -93,6 +96,8 @@ class SnnRun:
 
     network, result, dtype
         The network with its neurons, what was counted, and the numbers that were computed in.
+    skip_zero_weights
+        Whether synapses of weight 0 were left out of the counts.
     model
         Prices of operations.
     logits : (T, N, K), the readout's input current of each step, where something was recorded
@@ -104,6 +109,7 @@ class SnnRun:
     result: Result
     dtype: Mode
     model: EnergyModel
+    skip_zero_weights: bool = False
     logits: Array | None = None
     recorded: Mapping[str, Recorded] | None = None
 
@@ -144,7 +150,7 @@ class SnnRun:
     @cached_property
     def operations(self) -> SnnOperations:
         """Operations by class, totals of all images, cumulative over steps."""
-        return snn_operations(self.network, self.result)
+        return snn_operations(self.network, self.result, self.skip_zero_weights)
 
     @cached_property
     def sops_per_image(self) -> Floats:
@@ -238,7 +244,12 @@ class SnnRun:
         return xarray.Dataset(
             {"accuracy": ("t", self.accuracy), "joules_per_image": ("t", self.energy())} | operations | spikes,
             coords={"t": np.arange(1, self.T + 1), "layer": list(self.layers)},
-            attrs={"neuron": self.neuron, "n_images": self.n_images, "dtype": self.dtype},
+            attrs={
+                "neuron": self.neuron,
+                "n_images": self.n_images,
+                "dtype": self.dtype,
+                "skip_zero_weights": self.skip_zero_weights,
+            },
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -304,6 +315,11 @@ class Run:
         return next(iter(self.snn.values()))
 
     @property
+    def skip_zero_weights(self) -> bool:
+        """Whether synapses of weight 0 were left out of all counts, the ANN's too."""
+        return any(each.skip_zero_weights for each in self.snn.values())
+
+    @property
     def accuracy(self) -> Floats:
         """As `SnnRun.accuracy`."""
         return self.only.accuracy
@@ -342,7 +358,12 @@ class Run:
     def rows(self) -> list[dict[str, Any]]:
         """A row of numbers for each SNN and step."""
         return [
-            {"neuron": each.neuron, "images": each.n_images, **_flat(each.step(t))}
+            {
+                "neuron": each.neuron,
+                "images": each.n_images,
+                **_flat(each.step(t)),
+                "skip_zero_weights": each.skip_zero_weights,
+            }
             for each in self.snn.values()
             for t in range(1, self.T + 1)
         ]
@@ -395,6 +416,7 @@ class Run:
             **self.origin.to_json(),
             "T": self.T,
             "dtype": self.dtype,
+            "skip_zero_weights": self.skip_zero_weights,
             "quantised": None if self.rounded is None else [each.to_json() for each in self.rounded],
             "definitions": {"sop": SOP, "energy": self.model.describe(), "interval": "Wilson 95 %"},
             "ann": self.ann.to_json(),
@@ -413,7 +435,8 @@ class Run:
                 joules = f"{each.energy()[t - 1]:.3g}"
                 rows.append([key, str(t), known, f"{each.sops_per_image[t - 1]:,.0f}", joules])
         ann = "" if self.ann.accuracy is None else f", ANN {100 * self.ann.accuracy:.1f} %"
-        title = f"{self.origin.name}, {self.origin.source}{ann}"
+        pruned = f", {SKIPPED}" if self.skip_zero_weights else ""
+        title = f"{self.origin.name}, {self.origin.source}{ann}{pruned}"
         return as_html(title, ["neuron", "t", "accuracy", "SOPs/image", f"J/image ({self.model.name})"], rows)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from refsim.analysis.statistics import wilson_interval
 from refsim.engine.batches import run_ann
 from refsim.engine.plan import compile_network
-from refsim.exceptions import CheckFailedError, UsageError
+from refsim.exceptions import CheckFailedError, NetworkError, UsageError
 from refsim.formats.images.currents import InputCurrents
 from refsim.formats.images.preparation import Preparation
 from refsim.formats.untrusted.text import clean
@@ -25,13 +26,14 @@ from refsim.importers.graphs import to_network as graph_to_network
 from refsim.importers.keys import KeyMap, read_key_map
 from refsim.importers.kinds import kind_of
 from refsim.importers.live import is_model, read_model
+from refsim.importers.nir import Dialect, read_nir
 from refsim.importers.options import ActivationKind, ImageShape, ImportOptions, Pool
 from refsim.importers.parameters import NeuronChoice
-from refsim.importers.presets import Preset, find_preset, preprocessing
+from refsim.importers.presets import Preprocessing, Preset, find_preset, preprocessing
 from refsim.methods.base import Calibration, Method
 from refsim.methods.choose_images import open_training
 from refsim.methods.registry import find_method
-from refsim.model import DUAL_THETA_NEG, MaxMode, Network, Spiking
+from refsim.model import DUAL_THETA_NEG, InputSpec, MaxMode, Network, Spiking
 from refsim.verification.golden import record_goldens
 
 RELU_METHOD = "opi:99.9"
@@ -83,6 +85,8 @@ def convert(
     method: str | None = None,
     n_calibrate: int = 512,
     expect: float | None = None,
+    nir_dialect: Dialect | None = None,
+    dt: float | None = None,
     keys: Path | None = None,
     activation: ActivationKind | None = None,
     threads: int | None = None,
@@ -140,6 +144,9 @@ def convert(
     expect
         Accuracy in percent that the ANN was measured to have, e.g. in PyTorch: it must lie in the 95 % Wilson interval
         of the accuracy on the samples.
+    nir_dialect, dt
+        For NIR graphs: whose meaning the neurons have ("spec", "qcfs", "spikingjelly", "norse", "sinabs", "snntorch"),
+        and the time of a step in the unit of r.
     keys
         A TOML file that renames keys nobody knows and says what they do not show (docs/layouts.md).
     activation
@@ -202,9 +209,13 @@ def convert(
             activation=activation,
             keys=KeyMap() if keys is None else read_key_map(keys),
         )
+        _check_only_nir(nir_dialect, dt)
         names = _class_names(classes, found.usual)
         network = to_network(load_checkpoint(source), options, arch=arch, name=name, classes=names)
+    elif kind == "nir":
+        network = _from_nir(source, nir_dialect, dt, input_shape, preprocessing(preset, mean, std), name, classes, warn)
     else:
+        _check_only_nir(nir_dialect, dt)
         _check_state_dict_options(
             arch=arch != "auto",
             pool=pool is not None,
@@ -241,7 +252,9 @@ def convert(
         network = _with_method(network, maker, choice, calibration).with_neurons(trained)
     raw = replace(preparation, scale=None, currents=False)
     embedded = None if samples is None else _embedded(samples, n_samples, raw, network, warn)
-    if network.unknown_L is not None:
+    if kind == "nir":
+        pass  # there is no ANN
+    elif network.unknown_L is not None:
         warn(UNKNOWN_L)
         if embedded is not None:
             warn(_accuracies(network, embedded, n_threads))
@@ -267,6 +280,46 @@ def _pool(pool: Pool | None, max_pool: MaxMode | None) -> Pool | None:
     if pool not in (None, said):
         raise UsageError(f"pool {pool} and max_pool {max_pool} contradict each other; say one of them")
     return said
+
+
+def _from_nir(
+    source: Any,
+    dialect: Dialect | None,
+    dt: float | None,
+    input_shape: ImageShape | None,
+    found: Preprocessing,
+    name: str | None,
+    classes: str | Sequence[str],
+    warn: Callable[[str], None],
+) -> Network:
+    """The network of a NIR graph, whose neurons it holds itself."""
+    where = clean(os.fspath(source), None)
+    graph = read_nir(source, where, dialect, dt, input_shape)
+    for line in graph.notes:
+        warn(f"{where}: {line}")
+    spec = InputSpec(
+        shape=graph.shape,
+        mean=np.array(found.mean),
+        std=np.array(found.std),
+        dataset=found.usual.dataset if found.usual else "",
+    )
+    metadata = {"method": f"nir {dialect or 'spec'}", "architecture": "NIR graph", "source": PurePath(source).name}
+    try:
+        return Network(
+            name=name or PurePath(source).stem,
+            input=spec,
+            layers=graph.layers,
+            classes=_class_names(classes, found.usual),
+            metadata=metadata,
+        )
+    except NetworkError as error:
+        error.add_note(where)
+        raise
+
+
+def _check_only_nir(dialect: Dialect | None, dt: float | None) -> None:
+    if dialect is not None or dt is not None:
+        raise UsageError("nir_dialect and dt are for NIR graphs")
 
 
 def _check_state_dict_options(**given: bool) -> None:

@@ -79,7 +79,13 @@ def merge(
         data_sha256=spec.data,
     )
     snn = {
-        name: SnnRun(network=network, result=results[name], dtype=spec.dtype, model=model)
+        name: SnnRun(
+            network=network,
+            result=results[name],
+            dtype=spec.dtype,
+            model=model,
+            skip_zero_weights=spec.skip_zero_weights,
+        )
         for name, network in networks.items()
         if name != ANN
     }
@@ -89,7 +95,7 @@ def merge(
         T=spec.T,
         dtype=spec.dtype,
         model=model,
-        ann=AnnRun.of(file.network, model, results.get(ANN)),
+        ann=AnnRun.of(file.network, model, results.get(ANN), spec.skip_zero_weights),
         snn=snn,
         rounded=rounded_layers(compile_network(file.network, spec.dtype)) if quantised else None,
     )

@@ -217,6 +217,7 @@ def _parameters(plan: Plan, population: Population) -> dict[str, Array | str | f
         "gate": neuron.gate,
         "reset": neuron.reset,
         "leak": neuron.leak,
+        "comparison": ">" if neuron.strict else ">=",
     }
     match population.numbers:
         case Quantised(currents=currents):

@@ -254,6 +254,7 @@ def report(
             result=results[name],
             dtype=settings.dtype,
             model=model,
+            skip_zero_weights=settings.skip_zero_weights,
             logits=collector.logits(name) if collector is not None else None,
             recorded=collector.recorded(name) if collector is not None else None,
         )
@@ -265,7 +266,7 @@ def report(
         T=settings.T,
         dtype=settings.dtype,
         model=model,
-        ann=AnnRun.of(network, model, results.get(ANN)),
+        ann=AnnRun.of(network, model, results.get(ANN), settings.skip_zero_weights),
         snn=snn,
         rounded=study.rounded,
     )

@@ -51,6 +51,7 @@ def neurons(draw: st.DrawFn, shape: Shape, grid: Grid = "dyadic") -> Neuron:
         gate=draw(st.sampled_from(_GATES)),
         reset="zero" if draw(st.integers(0, 4)) == 0 else "subtract",
         leak=leak,
+        strict=draw(st.integers(0, 4)) == 0,
         activation=draw(activations(grid)),
     )
 

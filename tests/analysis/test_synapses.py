@@ -1,5 +1,6 @@
 """The sparse matrix holds the synapses that exist, no others, and they compute what the layer computes."""
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 
 import refsim.analysis.synapses as synapses
-from refsim.analysis.macs import network_macs
+from refsim.analysis.macs import layer_macs, network_macs
 from refsim.analysis.synapses import synapses_as_csr
 from refsim.engine.plan import compile_network
 from refsim.exceptions import UsageError
@@ -111,3 +112,28 @@ def test_what_has_no_synapses_is_one_line(conv_network, monkeypatch):
     monkeypatch.setattr(synapses, "MOST", 47)
     with pytest.raises(UsageError, match=r"^layer 'fc': 48 synapses, at most 47 are listed$"):
         synapses_as_csr(conv_network, "fc")
+
+
+def test_macs_of_a_pruned_network_are_those_of_its_weights_that_are_not_zero():
+    """Against a count of every output position, tap and weight."""
+    rng = np.random.default_rng(3)
+    weight = rng.integers(-1, 2, (4, 3, 3, 2)).astype(float)
+    conv = Conv2d(
+        name="c", inputs="input", weight=weight, bias=np.zeros(4), stride=(2, 1), padding=(1, 2), dilation=(1, 2)
+    )
+    shape = (3, 6, 5)
+    _, height, width = conv.output_shape((shape,))
+    existing = dense = 0
+    for y, x, i, j in np.ndindex(height, width, 3, 2):
+        n = np.count_nonzero(weight[:, :, i, j])
+        dense += n
+        row, column = 2 * y - 1 + i, x - 2 + 2 * j
+        existing += n * (0 <= row < 6 and 0 <= column < 5)
+    assert layer_macs(conv, shape, skip_zero_weights=True) == (dense, existing)
+    full = layer_macs(replace(conv, weight=np.ones_like(weight)), shape)
+    assert layer_macs(replace(conv, weight=np.ones_like(weight)), shape, skip_zero_weights=True) == full
+    assert dense < full.dense
+    linear = Linear(name="f", inputs="c", weight=weight.reshape(4, -1), bias=np.zeros(4))
+    assert layer_macs(linear, (18,), skip_zero_weights=True) == (np.count_nonzero(weight),) * 2
+    scaled = replace(linear, scale=np.array([0.0, 1, 1, 1]))
+    assert layer_macs(scaled, (18,), skip_zero_weights=True).dense == np.count_nonzero(weight[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,7 @@ import pytest
 from refsim.analysis.energy import BUILT_IN
 from refsim.engine.modes import MODES
 from refsim.formats.weights.hdf5 import Samples, save
+from refsim.formats.weights.locate import load
 from refsim.model import Flatten, InputSpec, Linear, Network
 from refsim.reference.counts import synaptic_ops
 from refsim.reference.network import simulate
@@ -280,3 +282,33 @@ def test_parquet_without_pyarrow_is_refused_before_any_work(
     done = refsim("run", "-w", weights, "-o", tmp_path / "r.parquet")
     assert (done.code, "pip install 'refsim[parquet]'" in done.err) == (2, True)
     assert not list(tmp_path.iterdir())
+
+
+def test_zero_weights_that_are_not_counted_are_said_in_every_report(refsim, weights, tmp_path):
+    for option, said in (((), False), (("--skip-zero-weights",), True)):
+        done = refsim("run", "-w", weights, *option)
+        assert ("synapses of weight 0 left out, of the ANN's MACs too" in done.out) == said
+        assert json.loads(refsim("run", "-w", weights, "--json", *option).out)["skip_zero_weights"] is said
+        refsim("run", "-w", weights, "-o", tmp_path / f"{said}.csv", *option)
+        rows = list(csv.DictReader((tmp_path / f"{said}.csv").read_text().splitlines()))
+        assert {row["skip_zero_weights"] for row in rows} == {str(said)}
+
+
+def test_zero_weights_are_pruned_from_the_ann_too(refsim, tmp_path):
+    network = load().network
+    layer = network.by_name["layer1.0"]
+    weight = layer.weight.copy()
+    weight[::2] = 0
+    layers = tuple(replace(each, weight=weight) if each is layer else each for each in network.layers)
+    save(tmp_path / "pruned.h5", replace(network, layers=layers), samples=load().samples)
+    counted = [
+        json.loads(refsim("run", "-w", tmp_path / "pruned.h5", "--limit", "2", "--json", *option).out)
+        for option in ((), ("--skip-zero-weights",))
+    ]
+    before, after = (each["ann"]["operations"] for each in counted)
+    plane = network.shapes["layer1.0"][1] * network.shapes["layer1.0"][2]
+    zeros = sum(int((each.effective_weight() == 0).sum()) for each in network.layers if hasattr(each, "weight"))
+    assert before["mac_dense"] - after["mac_dense"] == np.count_nonzero(layer.weight[::2]) * plane
+    assert zeros == 0, "the network in the package has no zeros of its own"
+    first = [each["runs"][0]["steps"][-1] for each in counted]
+    assert first[0] != first[1]

@@ -170,7 +170,7 @@ class Machine:
             m = Fraction(neuron.leak) * self.v[name][i] + current
             self.m[name][-1].append(m)
             s = 0
-            if m >= theta[i]:
+            if m > theta[i] or (m == theta[i] and not neuron.strict):
                 s = 1
             elif floor is not None and self.fired[name][i] > 0 and m <= floor[i] * (theta[i] if relative else 1):
                 s = -1

@@ -208,11 +208,12 @@ NEURONS = {
     "gate": st.sampled_from(["net", "gross"]),
     "reset": st.sampled_from(["subtract", "zero"]),
     "theta_neg": st.sampled_from([-np.inf, -2, -1]),
+    "strict": st.booleans(),
     "seed": st.integers(0, 2**32 - 1),
 }
 
 
-def check_fire(call, dtype, leak, gate, reset, theta_neg, seed):
+def check_fire(call, dtype, leak, gate, reset, theta_neg, strict, seed):
     """Compare with the specification, in whole numbers that any type holds (halves of them with a leak)."""
     rng = np.random.default_rng(seed)
     theta, v0 = rng.integers(2, 5, size=(1, 1, TILE)).astype(dtype), rng.integers(-2, 3, size=TILE).astype(dtype)
@@ -225,6 +226,7 @@ def check_fire(call, dtype, leak, gate, reset, theta_neg, seed):
         dual=theta_neg > -np.inf,
         gross=gate == "gross",
         zero=reset == "zero",
+        strict=strict,
     )
     currents = rng.integers(-6, 7, size=(8, TILE)).astype(dtype)
     lanes = np.stack([v0, np.zeros(TILE, dtype)])
@@ -232,25 +234,25 @@ def check_fire(call, dtype, leak, gate, reset, theta_neg, seed):
     call(neurons, leak, currents, lanes, spikes)
     state = State(v0, np.zeros(TILE, dtype=int))
     for u, (up, down) in zip(currents, spikes.tolist()):
-        state, expected = fire_reference(state, u, theta[0, 0], np.array(theta_neg), gate, reset, leak)
+        state, expected = fire_reference(state, u, theta[0, 0], np.array(theta_neg), gate, reset, leak, strict)
         assert [(up >> k & 1) - (down >> k & 1) for k in range(TILE)] == expected.tolist()
     assert lanes[0].tolist() == state.v.tolist()
 
 
 @examples(300, interpreted=150)
 @given(leak=st.sampled_from([1.0, 1.0, 0.5]), **NEURONS)
-def test_fire_equals_its_twin(leak, gate, reset, theta_neg, seed):
-    check_fire(call_fire, np.float64, leak, gate, reset, theta_neg, seed)
+def test_fire_equals_its_twin(leak, gate, reset, theta_neg, strict, seed):
+    check_fire(call_fire, np.float64, leak, gate, reset, theta_neg, strict, seed)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float32])
 @examples(60, interpreted=20)
 @given(**NEURONS)
-def test_fire_equals_its_twin_in_other_numbers(dtype, gate, reset, theta_neg, seed):
-    check_fire(call_fire, dtype, 1, gate, reset, theta_neg, seed)
+def test_fire_equals_its_twin_in_other_numbers(dtype, gate, reset, theta_neg, strict, seed):
+    check_fire(call_fire, dtype, 1, gate, reset, theta_neg, strict, seed)
 
 
 @examples(60, interpreted=20)
 @given(**NEURONS)
-def test_fire_of_one_neuron_is_that_of_lanes(gate, reset, theta_neg, seed):
-    check_fire(call_fire_of_one, np.float64, 1.0, gate, reset, theta_neg, seed)
+def test_fire_of_one_neuron_is_that_of_lanes(gate, reset, theta_neg, strict, seed):
+    check_fire(call_fire_of_one, np.float64, 1.0, gate, reset, theta_neg, strict, seed)

@@ -103,6 +103,7 @@ def _of_neuron(layer: Spiking) -> set[str]:
     neuron = layer.neuron
     found = {f"{key} of {getattr(neuron, key).ndim} axes" for key in ("theta", "v0")}
     found |= {f"reset {neuron.reset}", "leak" if neuron.leak < 1 else "no leak"}
+    found.add("strict comparison" if neuron.strict else "comparison")
     if neuron.dual:
         found |= {f"theta_neg {neuron.theta_neg_mode}", f"gate {neuron.gate}"}
         found.add(f"theta_neg of {neuron.theta_neg.ndim} axes")
@@ -152,6 +153,7 @@ OFTEN = (
     *("neurons behind Conv2d", "neurons behind Linear", "neurons behind Add", "add of 2", "add of 3"),
     *("theta of 0 axes", "theta of 1 axes", "theta of 3 axes", "theta_neg of 0 axes", "theta_neg of 1 axes"),
     *("gate net", "gate gross", "theta_neg absolute", "theta_neg relative", "reset subtract", "reset zero"),
+    *("strict comparison", "comparison"),
     *("leak", "no leak", "add reads Conv2d", "a spike", "a negative spike", "a potential meets theta"),
 )
 NOW_AND_THEN = (

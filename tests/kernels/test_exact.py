@@ -211,6 +211,7 @@ OWN = np.linspace(1.9, 2.1, 130 * 3 * 4).reshape(130, 3, 4)
         (with_neuron("s1"), "s0", "the image drives it"),
         (with_neuron("s1"), "out", "logits"),
         (with_neuron("s2", leak=0.5), "s2", "leaks"),
+        (with_neuron("s2", strict=True), "s2", "has to exceed theta"),
         (with_neuron("s2", theta=OWN), "s2", "differs between positions"),
         (with_neuron("s2", theta=OWN), "s3", "differ in size"),
         (with_neuron("s2", theta=np.array(1e-9)), "s2", "too large"),

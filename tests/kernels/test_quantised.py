@@ -49,7 +49,9 @@ def as_simulation(network: Network, quantised) -> Simulation:
 
 def supported(network: Network, mode: str) -> Network:
     """The network, or if it has no counterpart in whole numbers, one like it that has."""
-    network = network.with_neurons({each.name: replace(each.neuron, leak=1.0) for each in network.spiking})
+    network = network.with_neurons(
+        {each.name: replace(each.neuron, leak=1.0, strict=False) for each in network.spiking}
+    )
     try:
         compile_network(network, mode)
     except UsageError:
@@ -199,6 +201,7 @@ def test_weights_that_do_not_fit_are_saturated_and_counted(mode):
     ("name", "change", "message"),
     [
         ("s2", {"leak": 0.5}, "layer 's2': its potential leaks"),
+        ("s2", {"strict": True}, "layer 's2': its potential has to exceed theta"),
         ("s1", {"theta": OWN}, "spikes of 's1' differ in size between positions"),
     ],
 )

@@ -54,6 +54,7 @@ class ExactNeurons(NamedTuple):
     dual: bool
     gross: bool
     zero: bool
+    strict: bool
     theta_float: NDArray[np.float64]
     theta_neg_float: NDArray[np.float64]
     v0_float: NDArray[np.float64]

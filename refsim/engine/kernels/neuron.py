@@ -26,6 +26,7 @@ class Neurons(NamedTuple):
     dual: bool
     gross: bool
     zero: bool
+    strict: bool
 
 
 @inlined
@@ -43,7 +44,10 @@ def fire(neurons, m, theta, theta_neg, fired):  # type: ignore[no-untyped-def]
     All are lanes of floats or whole numbers, or else numbers of one neuron, whose spikes are bit 0.
     """
     zero = whole(m, 0)
-    up = m >= theta
+    if neurons.strict:
+        up = m > theta
+    else:
+        up = m >= theta
     v = select(up, zero if neurons.zero else m - theta, m)
     down_bits = np.uint64(0)
     if neurons.dual:

@@ -36,6 +36,7 @@ class QuantisedNeurons(NamedTuple):
     dual: bool
     gross: bool
     zero: bool
+    strict: bool
 
 
 @kernel

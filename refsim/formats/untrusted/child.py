@@ -4,10 +4,11 @@ libhdf5 can be crashed, and made to loop, by forged metadata. So `reader.py` sta
 its own: it reads the file once, gives up its rights (no file, little memory, little time), parses from memory
 under the rules of `policy.py` and `storage.py`, leaves the result in memory shared with its parent, and is gone.
 
-It is asked for the content of a weight file, for a resealed copy of it ("reseal DIGEST"), or for the layout of an
-image file. The result is: the length of the JSON index (8 bytes, little-endian), the index, and from `INDEX_SPACE` on
-the arrays, at the offsets the index gives. The index is {"error": [path, text]}, {"nodes": {path: {"attrs": ...,
-"data": ...}}}, {"image": length} or {"datasets": {name: ...}} (`layout.py`).
+It is asked for the content of a weight file, or of another tool's file ("foreign"), for a resealed copy of a weight
+file ("reseal DIGEST"), or for the layout of an image file. The result is: the length of the JSON index (8 bytes,
+little-endian), the index, and from `INDEX_SPACE` on the arrays, at the offsets the index gives. The index is {"error":
+[path, text]}, {"nodes": {path: {"attrs": ..., "data": ...}}}, {"image": length} or {"datasets": {name: ...}}
+(`layout.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.formats.untrusted import image_layout, policy
-from refsim.formats.untrusted.limits import CPU_SECONDS, INDEX_SPACE, MAX_DATA_CHUNKS, MAX_OBJECTS, SYSTEM_STATUS
+from refsim.formats.untrusted.limits import (
+    CPU_SECONDS,
+    INDEX_SPACE,
+    MAX_DATA_CHUNKS,
+    MAX_FOREIGN_BYTES,
+    MAX_OBJECTS,
+    SYSTEM_STATUS,
+)
 from refsim.formats.untrusted.storage import Dataset, Refusal
 
 ALIGNMENT = 64
@@ -65,7 +73,7 @@ def open_shared(source: int, output: int, task: str) -> tuple[Source, mmap.mmap]
         room = 16 * MAX_DATA_CHUNKS + (64 << 10) * MAX_OBJECTS
     else:
         opened = file.read(os.fstat(source).st_size)
-        room = len(opened)
+        room = MAX_FOREIGN_BYTES if task == "foreign" else len(opened)
     # Sparse: pages that are not written cost nothing. Mapped now, because mapping needs a free file descriptor.
     size = INDEX_SPACE + room + SLACK
     os.ftruncate(output, size)
@@ -79,8 +87,8 @@ def answer(source: Source, memory: mmap.mmap, task: str) -> None:
         if not isinstance(source, bytes):
             size = source.seek(0, os.SEEK_END)
             _put_index(memory, {"datasets": image_layout.describe(source, size, arrays.put)})
-        elif task == "content":
-            _put_index(memory, {"nodes": policy.walk(source, arrays.read)})
+        elif task in ("content", "foreign"):
+            _put_index(memory, {"nodes": policy.walk(source, arrays.read, foreign=task == "foreign")})
         else:
             resealed = policy.reseal(source, task.removeprefix("reseal "))
             memory[INDEX_SPACE : INDEX_SPACE + len(resealed)] = resealed

@@ -26,6 +26,13 @@ MAX_CHUNKS = 1024
 MAX_CHUNK_BYTES = 64 << 20
 MAX_RANK = 8
 
+MAX_FOREIGN_BYTES = 256 << 20
+"""Of all arrays of a file of another tool, unpacked: they may be compressed, so the size of the file says nothing."""
+
+MAX_FOREIGN_DEPTH = 8
+MAX_FOREIGN_TEXTS = 100_000
+"""Strings of variable length in one dataset."""
+
 FILTERS = ("shuffle", "gzip", "fletcher32")
 """The filters of HDF5 that image files may have; `formats.images.stored` undoes them."""
 

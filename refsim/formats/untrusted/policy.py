@@ -14,12 +14,23 @@ import numpy as np
 from refsim.formats.untrusted.limits import (
     MAX_ATTRIBUTES,
     MAX_DEPTH,
+    MAX_FOREIGN_DEPTH,
     MAX_INDEX_BYTES,
     MAX_NAME_BYTES,
     MAX_OBJECTS,
     MAX_STRING_BYTES,
 )
-from refsim.formats.untrusted.storage import Dataset, Refusal, check_dataset, dtype_of, shape_of, unpadded
+from refsim.formats.untrusted.storage import (
+    Dataset,
+    Refusal,
+    check_dataset,
+    check_foreign,
+    dtype_of,
+    is_variable,
+    shape_of,
+    texts_of,
+    unpadded,
+)
 
 # isort: split
 # Behind `storage`, which keeps HDF5 from loading plugins.
@@ -31,18 +42,23 @@ _IN_PLACE = 6
 Store = Callable[[Dataset], Any]
 
 
-def walk(image: bytes, store: Store) -> dict[str, dict[str, Any]]:
+def walk(image: bytes, store: Store, *, foreign: bool = False) -> dict[str, dict[str, Any]]:
     """Every object of an HDF5 file image by path: {"attrs": ...}, and for a dataset {"data": store(dataset)}.
 
     A dataset is stored when all there is to know about it has been checked, and closed then: an open one keeps
     20 kB in libhdf5.
+
+    Parameters
+    ----------
+    foreign
+        The file is of another tool: gzip and strings of variable length are let in, under limits of their own.
 
     Raises
     ------
     Refusal
         Whatever the policy does not allow, and whatever HDF5 cannot make sense of.
     """
-    return _Walk(image, store).run()
+    return _Walk(image, store, foreign).run()
 
 
 def reseal(image: bytes, digest: str) -> bytes:
@@ -65,8 +81,9 @@ def reseal(image: bytes, digest: str) -> bytes:
 class _Walk:
     """One pass over the file, with the totals that bound it. `path` is where it is, for what goes wrong there."""
 
-    def __init__(self, image: bytes, store: Store) -> None:
+    def __init__(self, image: bytes, store: Store, foreign: bool) -> None:
         self.image = image
+        self.foreign = foreign
         self.store = store
         self.tree: dict[str, dict[str, Any]] = {}
         self.seen: set[int] = set()
@@ -94,7 +111,10 @@ class _Walk:
         self.seen.add(address)
         self.tree[path] = {"attrs": self.attributes(handle)}
         if isinstance(handle, h5d.DatasetID):
-            dataset = check_dataset(handle, self.array_bytes, len(self.image))
+            if self.foreign:
+                dataset = check_foreign(handle, self.array_bytes)
+            else:
+                dataset = check_dataset(handle, self.array_bytes, len(self.image))
             self.array_bytes += dataset.nbytes
             self.tree[path]["data"] = self.store(dataset)
             return
@@ -105,8 +125,9 @@ class _Walk:
     def enter(self, group: Any, name: bytes, depth: int) -> None:
         text = self.name(name)
         self.path = f"{self.path.rstrip('/')}/{text}"
-        if depth > MAX_DEPTH:
-            raise Refusal(f"nested deeper than {MAX_DEPTH} groups")
+        deepest = MAX_FOREIGN_DEPTH if self.foreign else MAX_DEPTH
+        if depth > deepest:
+            raise Refusal(f"nested deeper than {deepest} groups")
         kind = group.links.get_info(name).type
         if kind != h5l.TYPE_HARD:
             names = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "an external link to another file"}
@@ -156,6 +177,11 @@ class _Walk:
 
     def attribute(self, attribute: Any) -> Any:
         type_id = attribute.get_type()
+        if self.foreign and is_variable(type_id):
+            found = texts_of(attribute)
+            self.count_index_bytes(found.nbytes)
+            decoded = [_decode(raw) for raw in found.values.ravel().tolist()]
+            return decoded if found.shape else decoded[0]
         dtype, shape = dtype_of(type_id), shape_of(attribute.get_space())
         nbytes = prod(shape) * dtype.itemsize
         if len(shape) > 1 or nbytes > MAX_STRING_BYTES:

@@ -61,6 +61,17 @@ def read_content(path: str | os.PathLike[str]) -> Content:
     return ask_child(path, "content", _content)
 
 
+def read_foreign(path: str | os.PathLike[str], what: str) -> Content:
+    """Everything in an HDF5 file of another tool; gzip and strings of variable length are let in.
+
+    Raises
+    ------
+    FormatError
+        As `read_content`.
+    """
+    return ask_child(path, "foreign", _content, what=what)
+
+
 def resealed_image(path: str | os.PathLike[str], digest: str) -> bytes:
     """The bytes of the file with another digest at its root."""
     return ask_child(path, f"reseal {digest}", lambda output, index: os.pread(output, index["image"], INDEX_SPACE))

@@ -14,10 +14,18 @@ from typing import Any
 os.environ["HDF5_PLUGIN_PRELOAD"] = "::"
 
 import numpy as np
-from h5py import h5d, h5s, h5t, h5z
+from h5py import h5d, h5s, h5t, h5z, special_dtype
 from numpy.typing import NDArray
 
-from refsim.formats.untrusted.limits import MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_RANK, MAX_STRING_BYTES
+from refsim.formats.untrusted.limits import (
+    FILTERS,
+    MAX_CHUNK_BYTES,
+    MAX_CHUNKS,
+    MAX_FOREIGN_BYTES,
+    MAX_FOREIGN_TEXTS,
+    MAX_RANK,
+    MAX_STRING_BYTES,
+)
 
 _NUMBERS = {
     f"{order}{numpy_name}": getattr(h5t, f"{hdf5_name}{'LE' if order == '<' else 'BE'}")
@@ -80,6 +88,59 @@ class Dataset:
         if self.dtype.kind == "S":
             flat = out.reshape(-1)
             flat[:] = [unpadded(raw, type_id) for raw in flat.tolist()]
+
+
+@dataclass(frozen=True, eq=False)
+class Texts(Dataset):
+    """Strings of variable length, which are read before anything else is known of them."""
+
+    values: NDArray[Any]
+
+    def read(self, out: NDArray[Any]) -> None:
+        out[...] = self.values
+
+
+def texts_of(handle: Any) -> Texts:
+    """The strings of variable length of a dataset or attribute."""
+    shape = shape_of(handle.get_space())
+    if prod(shape) > MAX_FOREIGN_TEXTS:
+        raise Refusal(f"{prod(shape)} strings, at most {MAX_FOREIGN_TEXTS} are read")
+    found = np.empty(shape, dtype=special_dtype(vlen=bytes))
+    kind = h5t.py_create(found.dtype)
+    if isinstance(handle, h5d.DatasetID):
+        handle.read(h5s.ALL, h5s.ALL, found, mtype=kind)
+    else:
+        handle.read(found, mtype=kind)
+    width = max((len(text or b"") for text in found.ravel()), default=0)
+    if width > MAX_STRING_BYTES:
+        raise Refusal(f"a string of {width} bytes, at most {MAX_STRING_BYTES} are read")
+    values = np.array([text or b"" for text in found.ravel()], dtype=f"S{max(1, width)}").reshape(shape)
+    return Texts(handle, values.dtype, shape, values)
+
+
+def is_variable(type_id: Any) -> bool:
+    """Whether a type is that of strings of variable length."""
+    return bool(type_id.get_class() == h5t.STRING and type_id.is_variable_str())
+
+
+def check_foreign(handle: Any, total: int) -> Dataset:
+    """A dataset of another tool's file: it may be compressed, and hold strings of variable length.
+
+    `total` bytes are declared by the datasets before it.
+    """
+    if is_variable(handle.get_type()):
+        return texts_of(handle)
+    dataset = Dataset(handle, dtype_of(handle.get_type()), shape_of(handle.get_space()))
+    if total + dataset.nbytes > MAX_FOREIGN_BYTES:
+        raise Refusal(f"declares shape {dataset.shape}; with it the arrays have more than {MAX_FOREIGN_BYTES} bytes")
+    settings = handle.get_create_plist()
+    layout = check_inside(settings)
+    for name in filters_of(settings):
+        if name not in FILTERS:
+            raise Refusal(f"is stored with {name}; only {', '.join(FILTERS)} are read")
+    if layout == h5d.CHUNKED and prod(settings.get_chunk()) * dataset.dtype.itemsize > MAX_CHUNK_BYTES:
+        raise Refusal(f"chunks of more than {MAX_CHUNK_BYTES} bytes")
+    return dataset
 
 
 def dtype_of(type_id: Any) -> np.dtype[Any]:

@@ -105,7 +105,9 @@ def _since(layer: AnyLayer) -> str:
     match layer:
         case MaxPool2d():
             return "1.1"
-        case Spiking(neuron=Neuron(activation=Activation(kind="clipped") | Activation(lambda_=tuple()))):
+        case Spiking(neuron=Neuron(strict=True) | Neuron(activation=Activation(kind="clipped"))):
+            return "1.1"
+        case Spiking(neuron=Neuron(activation=Activation(lambda_=tuple()))):
             return "1.1"
         case Linear() | Conv2d() | AvgPool2d() | Flatten() | Add() | Spiking():
             return "1.0"
@@ -149,6 +151,8 @@ def _encode_neuron(attrs: dict[str, Value], arrays: dict[str, Any], neuron: Neur
         "theta_neg_mode": neuron.theta_neg_mode,
         "leak": float(neuron.leak),
     }
+    if neuron.strict:
+        attrs["comparison"] = ">"
     arrays |= {"theta": neuron.theta, "v0": neuron.v0}
     if neuron.dual:
         arrays["theta_neg"] = neuron.theta_neg

@@ -11,7 +11,7 @@ from refsim.formats.atomic import write_atomically
 from refsim.formats.untrusted import reader
 from refsim.formats.untrusted.content import DIGEST_KEY, content_sha256
 from refsim.formats.untrusted.text import clean
-from refsim.formats.weights import schema, writer
+from refsim.formats.weights import foreign, schema, writer
 from refsim.formats.weights.encode import encode
 from refsim.formats.weights.parts import Golden, Samples, WeightFile
 from refsim.model import Network
@@ -69,8 +69,12 @@ def load(path: Path) -> WeightFile:
         One line: `vgg16.h5:/layers/conv3/weight: expected ..., got ...`.
     """
     with _named(path):
-        content = reader.read_content(path)
-        schema.check_version(content)
+        try:
+            content = reader.read_content(path)
+            schema.check_version(content)
+        except FormatError:
+            foreign.refuse(path)
+            raise
         stored, actual = content["/"].attrs.get(DIGEST_KEY), content_sha256(content)
         if stored != actual:
             shown = f"{clean(str(stored))[:16]}..." if stored is not None else "missing"

@@ -209,6 +209,7 @@ def _spiking(fields: Fields) -> dict[str, Any]:
         "gate": fields.text("gate", ("net", "gross")),
         "theta_neg_mode": fields.text("theta_neg_mode", ("absolute", "relative")),
         "leak": fields.number("leak"),
+        "strict": fields.has("comparison") and fields.text("comparison", (">=", ">")) == ">",
     }
     theta = arguments["theta"]
     if not (theta >= np.finfo(np.float64).tiny).all():

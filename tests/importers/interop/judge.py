@@ -88,6 +88,27 @@ def _check_network(network: refsim.Network, known: Any, case: dict[str, Any], su
     assert np.abs(trace.logits - snn_logits).max() <= bound
 
 
+def check_nir(tmp: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In every dialect that has a neuron here, spikes and readout are those expected; others are refused."""
+    case, known = CASES[name], np.load(DATA / f"{name}.npz")
+    x = known["x"].astype(np.float64)
+    for variant in case["variants"]:
+        dialect = () if variant == "spec" else ("--nir-dialect", variant.replace("_single", ""))
+        output, code = convert(tmp, name, case["files"][0], *dialect)
+        said = capsys.readouterr().err
+        assert ("taken literally" in said) == (variant == "spec")
+        if variant.startswith("sinabs"):
+            assert (code, "fires several times in one step and clamps" in said) == (2, True)
+            continue
+        assert code == 0, said
+        network = refsim.load(output).network
+        counts, logits = simulated(network, x, case["T"])
+        assert same_layers(counts, known[f"counts_{variant}"])
+        np.testing.assert_allclose(logits, known[f"logits_{variant}"].reshape(logits.shape), rtol=0, atol=1e-6)
+        trace = refsim.simulate(refsim.compile_network(network), x, T=case["T"])
+        np.testing.assert_array_equal(trace.logits, logits)
+
+
 def with_thetas(network: refsim.Network, thetas: Any) -> refsim.Network:
     """The network with IF neurons of these thresholds, v0 = theta / 2."""
     change = {}

@@ -22,6 +22,7 @@ MEGABYTES = 500
 
 KINDS = {
     "pt2": ("qcfs-vgg.pt2", "qcfs-resnet-core.pt2"),
+    "nir": ("cnn-norse.nir", "cnn-sinabs.nir", "cnn-spikingjelly.nir", "residual-if.nir", "lif-snntorch.nir"),
     "onnx": (
         "qcfs-resnet-legacy.onnx", "qcfs-vgg-dynamo.onnx", "relu6-depthwise-dynamo.onnx", "relu-qdq-onnxruntime.onnx",
         "lowbit-qcdq-brevitas.onnx", "preprocessing-inside.onnx", "unsupported-bottleneck.onnx",
