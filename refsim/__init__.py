@@ -32,6 +32,7 @@ _HOMES = {
     "MaxPool2d": "refsim.model",
     "Network": "refsim.model",
     "Neuron": "refsim.model",
+    "Page": "refsim.reports.page",
     "RefsimError": "refsim.exceptions",
     "Result": "refsim.engine.results",
     "Run": "refsim.reports.run",
@@ -50,6 +51,7 @@ _HOMES = {
     "open_images": "refsim.formats.images.inputs",
     "predictions": "refsim.engine.results",
     "read_result": "refsim.runs.recording",
+    "report": "refsim.runs.report",
     "run": "refsim.runs.run",
     "save": "refsim.formats.weights.hdf5",
     "simulate": "refsim.engine.simulator",
@@ -70,6 +72,7 @@ __all__ = [
     "MaxPool2d",
     "Network",
     "Neuron",
+    "Page",
     "RefsimError",
     "Result",
     "Run",
@@ -89,6 +92,7 @@ __all__ = [
     "open_images",
     "predictions",
     "read_result",
+    "report",
     "run",
     "save",
     "simulate",
@@ -120,12 +124,14 @@ if TYPE_CHECKING:
     )
     from refsim.reports.compare import Comparison
     from refsim.reports.errors import ErrorReport
+    from refsim.reports.page import Page
     from refsim.reports.run import Run, SnnRun
     from refsim.runs.compare import compare
     from refsim.runs.convert import convert
     from refsim.runs.errors import layer_errors
     from refsim.runs.merge import merge
     from refsim.runs.recording import read_result
+    from refsim.runs.report import report
     from refsim.runs.run import run
     from refsim.verification.verify import verify
 

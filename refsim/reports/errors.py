@@ -129,6 +129,12 @@ class LayerReport:
         return self.parts[key]
 
     @property
+    def own(self) -> tuple[str, Summary]:
+        """The largest part of what the layer itself adds, by RMS: its name and its size."""
+        parts = {key: part for key, part in self.parts.items() if key not in ("propagated", "total", "local")}
+        return max(parts.items(), key=lambda item: item[1].rms)
+
+    @property
     def residual(self) -> Residual | None:
         """g' = phi - a in units of the membrane potential (NQ); None without the ANN."""
         return self.errors.residual
@@ -236,6 +242,11 @@ class ErrorReport:
     def layers(self) -> tuple[LayerReport, ...]:
         """The layers at the largest T."""
         return self.steps[-1].layers
+
+    @property
+    def worst(self) -> LayerReport:
+        """The layer whose own error is largest at the largest T, by the RMS of `LayerReport.own`."""
+        return max(self.layers, key=lambda layer: layer.own[1].rms)
 
     def __getitem__(self, key: str | int) -> LayerReport:
         """A layer at the largest T, by its name or by its number among the spiking layers, from 1."""

@@ -1,0 +1,47 @@
+"""What a network costs, layer by layer: deliveries of spikes, exact and as the literature estimates them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter
+
+from refsim.plots.style import BLACK, BLUE, RED, legend_above, name_ticks
+
+
+def plot_sops(
+    ax: Axes,
+    names: Sequence[str],
+    positive: Sequence[float],
+    negative: Sequence[float],
+    estimate: Sequence[float | None] = (),
+) -> None:
+    """Synaptic operations per image into each layer, a row each, the first at the top.
+
+    Parameters
+    ----------
+    positive, negative
+        Of spikes of either sign, one number for each of `names`; stacked.
+    estimate
+        Rate times MACs, as the literature counts; marked beside the bar. None where there is none.
+    """
+    rows = np.arange(len(names))
+    ax.barh(rows, positive, height=0.65, color=BLUE, label="positive")
+    if any(negative):
+        ax.barh(
+            rows, negative, left=positive, height=0.65, color=RED, hatch="////", edgecolor="white", label="negative"
+        )
+    known = [(row, value) for row, value in enumerate(estimate) if value is not None]
+    if known:
+        places, values = zip(*known)
+        ax.plot(values, places, "d", color=BLACK, markerfacecolor="white", label="estimate")
+    name_ticks(ax, names, "y")
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.tick_params(left=False)
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.set_xlim(left=0)
+    ax.grid(axis="x")
+    ax.set_xlabel("SOPs per image")
+    legend_above(ax, 3)
