@@ -17,6 +17,7 @@ COMMANDS = {
     "merge": "Add up the parts of a run (run --shard).",
     "errors": "Where the error comes from: clipping, quantization, unevenness, per layer.",
     "report": "Everything about one network, as one page to look at.",
+    "plot": "One figure, as a paper prints it.",
     "compare": "Conversion methods side by side: method x T, extra steps charged.",
     "info": "What a weight file holds.",
     "convert": "Checkpoint to weight file.",

@@ -100,7 +100,7 @@ def plot_spike_counts(ax: Axes, k: Mapping[int, int]) -> None:
 
 
 def _slant(names: Sequence[str]) -> float:
-    return 45 if len(names) > 6 or max(map(len, names), default=0) > 10 else 0
+    return 45 if len(names) > 6 or max(map(len, names), default=0) > 10 or sum(map(len, names)) > 30 else 0
 
 
 def plot_spread(

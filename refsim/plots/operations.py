@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter
 
-from refsim.plots.style import BLACK, BLUE, RED, legend_above, name_ticks
+from refsim.plots.style import BLACK, BLUE, RED, legend_above, looks_of, name_ticks
 
 
 def plot_sops(
@@ -37,6 +37,25 @@ def plot_sops(
     if known:
         places, values = zip(*known)
         ax.plot(values, places, "d", color=BLACK, markerfacecolor="white", label="estimate")
+    _finish(ax, names)
+
+
+def plot_sops_side_by_side(ax: Axes, names: Sequence[str], totals: Mapping[str, Sequence[float]]) -> None:
+    """Synaptic operations per image into each layer, a row each, with a mark for each of several runs.
+
+    Parameters
+    ----------
+    totals
+        By run, one number for each of `names`.
+    """
+    # A little above each other, so that equal numbers do not hide each other.
+    offsets = 0.5 * (np.arange(len(totals)) - (len(totals) - 1) / 2) / len(totals)
+    for (name, values), look, offset in zip(totals.items(), looks_of(len(totals)), offsets):
+        ax.plot(values, np.arange(len(names)) + offset, color=look.color, marker=look.marker, linestyle="", label=name)
+    _finish(ax, names)
+
+
+def _finish(ax: Axes, names: Sequence[str]) -> None:
     name_ticks(ax, names, "y")
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(left=False)
@@ -44,4 +63,4 @@ def plot_sops(
     ax.set_xlim(left=0)
     ax.grid(axis="x")
     ax.set_xlabel("SOPs per image")
-    legend_above(ax, 3)
+    legend_above(ax)

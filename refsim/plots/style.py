@@ -118,8 +118,9 @@ def looks_of(n: int) -> list[Look]:
     ]
 
 
-def legend_above(ax: Axes, columns: int = 4) -> None:
-    """A legend above the panel, where it covers no data."""
+def legend_above(ax: Axes, columns: int | None = None) -> None:
+    """A legend above the panel, where it covers no data; in so many columns (None: as the figure has room for)."""
+    columns = columns or max(1, int(ax.figure.get_figure(root=True).get_figwidth() / 1.1))
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.3, columnspacing=1.2)
 
 
@@ -141,7 +142,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure; the ending says how: .png, .svg or .pdf. Equal figures give equal files."""
     kind = os.fspath(path).rsplit(".", 1)[-1].lower()
     undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
-    figure.savefig(path, format=kind, metadata=undated)
+    with styled():  # which embeds fonts as TrueType: journals refuse Type 3
+        figure.savefig(path, format=kind, metadata=undated)
 
 
 def letter_panels(axes: Iterable[Axes], titles: Sequence[str]) -> None:

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import lcm
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refsim.analysis.energy import EnergyModel, find_energy_model
-from refsim.analysis.residual import gaussian_shares
-from refsim.analysis.split import over_neurons
-from refsim.engine.batches import default_batch, map_batches
 from refsim.engine.modes import Mode
-from refsim.engine.plan import compile_network
 from refsim.engine.results import Result
-from refsim.engine.simulator import forward, simulate
 from refsim.engine.trace import Trace
 from refsim.exceptions import InterruptedRunError, UsageError
 from refsim.formats.images.inputs import Data, Images, open_images
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.parts import WeightFile
 from refsim.methods.registry import find_method
-from refsim.model import Network, Spiking
+from refsim.model import Network
 from refsim.reports.accuracy_if import AccuracyIf
 from refsim.reports.errors import ErrorReport
 from refsim.reports.info import describe
 from refsim.reports.page import Advice, Answers, Page, Replayed
-from refsim.reports.page.page import ResidualShares, Thumbnails, WrongImage
+from refsim.reports.page.page import Thumbnails, WrongImage
 from refsim.reports.page.png import as_photographed, as_seen, png_url
 from refsim.reports.run import shown_steps
 from refsim.reports.versions import Versions
 from refsim.runs.accuracy_if import accuracy_if
 from refsim.runs.compare import compare
 from refsim.runs.errors import layer_errors
+from refsim.runs.residuals import residual_shares
 from refsim.runs.run import DEFAULT_ENERGY, make_study
 from refsim.runs.run import report as run_report
 from refsim.runs.settings import ANN, Effort, Progress, RunKind, Settings, silent
@@ -46,9 +41,6 @@ Indices = NDArray[np.int64]
 
 N_WRONG = 8
 """How many wrong images are shown of each SNN."""
-
-FINEST = 64
-"""Steps per theta of a residual's histogram, at most."""
 
 N_ADVICE, N_CALIBRATE = 50, 32
 """Images on which methods are compared for advice, and calibrated, at most."""
@@ -129,7 +121,9 @@ def report(
             answers=answers,
             errors=errors,
             no_errors=no_errors,
-            residuals=_residuals(kinds[first], some, T, effort) if errors is not None and not errors.missing else (),
+            residuals=residual_shares(kinds[first], some, T, effort)
+            if errors is not None and not errors.missing
+            else (),
             as_ann=as_ann,
             advice=_advice(file, some, T, dtype, effort, progress) if advice else None,
             walk=walk(kinds, images, T, _chosen(images, answers)),
@@ -211,51 +205,6 @@ def _as_ann(
     if errors is None or errors.missing or not some.has_labels:
         return None
     return accuracy_if(network, some, errors.worst.number, T, effort=effort, progress=progress)
-
-
-def _residuals(network: Network, some: Images, T: int, effort: Effort) -> tuple[ResidualShares, ...]:
-    """Histograms of phi - a for the layers that have any, on multiples of theta / T and theta / L, or near them."""
-    snn, ann = compile_network(network, "float64"), compile_network(network, "float64", fold=False)
-    grids = {layer.name: _grid(layer, T) for layer in network.spiking}
-    most = effort.batch or max(1, default_batch(snn, T, ("n",)) // 2)
-
-    def work(part: Indices) -> dict[str, dict[int, int]]:
-        x = some.data.currents(part)
-        trace, exact = simulate(snn, x, T, ("n",)), forward(ann, x, record=True)
-        found = {}
-        for layer in network.spiking:
-            n = trace.populations[layer.name].n
-            assert n is not None
-            theta = over_neurons(layer.neuron.theta, network.shapes[layer.name])
-            steps = np.rint((n / T - exact.a[layer.name] / theta) * grids[layer.name])
-            found[layer.name] = dict(
-                zip(*(each.tolist() for each in np.unique(steps.astype(np.int64), return_counts=True)))
-            )
-        return found
-
-    counts: dict[str, dict[int, int]] = {layer.name: {} for layer in network.spiking}
-    for _, found in map_batches(work, some.indices, most, effort.n_threads):
-        for name, histogram in found.items():
-            for k, number in histogram.items():
-                counts[name][k] = counts[name].get(k, 0) + number
-    return tuple(_shares(name, histogram, grids[name]) for name, histogram in counts.items() if set(histogram) != {0})
-
-
-def _grid(layer: Spiking, T: int) -> int:
-    L = (layer.neuron.activation.L if layer.neuron.activation is not None else None) or 1
-    return lcm(T, L) if lcm(T, L) <= FINEST else FINEST
-
-
-def _shares(name: str, histogram: Mapping[int, int], grid: int) -> ResidualShares:
-    # A step more on either side: even one value alone has neighbours, and so a width.
-    low, high = min(histogram) - 1, max(histogram) + 1
-    number = np.array([histogram.get(k, 0) for k in range(low, high + 1)], dtype=np.float64)
-    values, shares = np.arange(low, high + 1) / grid, number / number.sum()
-    mean = float((values * shares).sum())
-    spread = float(np.sqrt((shares * (values - mean) ** 2).sum()))
-    return ResidualShares(
-        name=name, values=values, shares=shares, expected=gaussian_shares(values, mean, spread) if spread else None
-    )
 
 
 def _advice(file: WeightFile, some: Images, T: int, dtype: Mode, effort: Effort, progress: Progress) -> Advice | None:

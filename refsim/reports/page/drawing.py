@@ -16,8 +16,9 @@ from refsim.reports.figures import (
     plot_run_rates,
     plot_run_sops,
 )
-from refsim.reports.page.page import Page, ResidualShares
+from refsim.reports.page.page import Page
 from refsim.reports.page.svg import inline_svg
+from refsim.reports.residuals import ResidualShares
 
 WIDE = 1.35
 """Columns (`refsim.plots.style.COLUMN`) that a figure is wide: on a phone its letters are still large enough."""

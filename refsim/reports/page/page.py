@@ -18,11 +18,11 @@ from refsim.reports.compare import Comparison
 from refsim.reports.errors import ErrorReport, LayerReport
 from refsim.reports.info import FileReport
 from refsim.reports.page.walk import Walk
+from refsim.reports.residuals import ResidualShares
 from refsim.reports.run import Run
 from refsim.reports.versions import Versions
 
 Counts = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 CLOSE = 0.01
 """An SNN has arrived when its accuracy is within this of the ANN's."""
@@ -65,20 +65,6 @@ class Answers:
         order = np.argsort(-off, axis=None, kind="stable")[:most]
         pairs = [divmod(int(place), len(off)) for place in order]
         return [(i, j, int(off[i, j])) for i, j in pairs if off[i, j]]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ResidualShares:
-    """The distribution of phi - a in one layer, on an even grid, in units of theta.
-
-    values, shares : (N,)
-    expected : (N,), of a Gaussian with the same mean and spread (NQ); None where there is no spread
-    """
-
-    name: str
-    values: Floats
-    shares: Floats
-    expected: Floats | None
 
 
 @dataclass(frozen=True, kw_only=True)
