@@ -8,6 +8,7 @@ from refsim.analysis.layer_errors import Summary
 from refsim.cli.quantised_text import render_rounded
 from refsim.cli.tables import columns, dim, emphasize
 from refsim.formats.untrusted.text import clean
+from refsim.reports.accuracy_if import AS_ANN
 from refsim.reports.errors import ErrorReport, LayerReport
 from refsim.reports.units import percent
 
@@ -28,6 +29,14 @@ def render(report: ErrorReport, detailed: bool, color: bool) -> list[str]:
         else:
             rows = [_head(step.has_pool), *(_row(layer, step.has_pool) for layer in step.layers)]
             lines += ["", f"T={step.T}", *columns(rows, gap=2)]
+    lines += ["", emphasize(report.verdict, color)]
+    for each in report.as_ann:
+        lines.append(
+            f"if layer {each.number} '{clean(each.layer, 40)}' made no error of its own: {each.before} -> {each.after} "
+            f"of {each.n_images} images correct ({each.gain:+.1f} points)"
+        )
+    if report.as_ann:
+        lines.append(dim(f"no error of its own = {AS_ANN}", color))
     return [*lines, "", *(dim(f"{key} = {text}", color) for key, text in report.definitions.items())]
 
 

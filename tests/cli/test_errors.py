@@ -190,3 +190,14 @@ def test_max_pools_that_do_not_follow_the_maximum_have_a_column(refsim: Call, tm
     assert "pool" not in follows.out
     detailed = refsim("errors", "-w", tmp_path / "or.h5", "-T", 4, "-q", "--layer", 3)
     assert sum(line.split()[:1] == ["pool"] for line in detailed.out.splitlines()[2:]) == 3
+
+
+def test_it_ends_in_a_verdict_that_can_be_measured(refsim: Call, weights: Path) -> None:
+    done = refsim("errors", "-w", weights, "-T", 2, "--accuracy-if", "worst", "--accuracy-if", "if1", "-q")
+    assert done.code == 0
+    assert "most is lost in layer " in done.out
+    assert "as in the ANN it would give " in done.out
+    assert "if layer 1 'if1' made no error of its own: " in done.out
+    stored = json.loads(refsim("errors", "-w", weights, "-T", 2, "--accuracy-if", "2", "-q", "--json").out)
+    assert stored["accuracy_if"][0]["layer"] == "if2"
+    assert refsim("errors", "-w", weights, "--accuracy-if", "9", "-q").code == 2

@@ -55,3 +55,14 @@ def test_what_cannot_be_measured_is_refused(file: refsim.WeightFile) -> None:
         accuracy_if(unknown.network, refsim.open_images(unknown), 1, 2)
     with pytest.raises(UsageError, match="no spiking layer"):
         accuracy_if(file.network, refsim.open_images(file), 9, 2)
+
+
+def test_a_report_of_errors_measures_its_worst_layer(file: refsim.WeightFile) -> None:
+    report = refsim.layer_errors(file, T=(1, 3), neuron="dual")
+    worst = max(report.layers, key=lambda layer: max(layer.quantization.rms, layer.unevenness.rms))
+    found = report.accuracy_if()
+    assert (found.number, found.T) == (worst.number, 3)
+    again = accuracy_if(file.network.with_kind("dual"), refsim.open_images(file), worst.name, 3)
+    assert found == again == report.accuracy_if(layer=worst.name)
+    assert report.verdict.startswith(f"most is lost in layer {worst.number} '{worst.name}': ")
+    assert replace(report, as_ann=(found,)).verdict.endswith(f"{found.gain:+.1f} points on 20 images")
