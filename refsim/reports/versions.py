@@ -54,7 +54,7 @@ class Versions:
     def lines(self) -> list[str]:
         """A line each, for people."""
         return [
-            f"refsim {self.refsim}",
+            f"refsim, version {self.refsim}",
             f"Python {self.python}, NumPy {self.numpy}, Numba {self.numba}, LLVM {self.llvm}",
             f"{self.system}, {self.cpu}: {' '.join(self.features) or 'no vector features known'}",
         ]
