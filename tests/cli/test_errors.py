@@ -91,11 +91,12 @@ def test_all_layers_are_one_line_each(refsim: Call, weights: Path) -> None:
     done = refsim("errors", "-w", weights, "-T", 3, "--no-color")
     assert done.code == 0
     rows = [line.split() for line in done.out.splitlines()[3:7]]
-    head = "# layer theta clipping quantization unevenness against quantization propagated total RMS exact 1 more 1 less 2 or more off"
+    head = "# layer theta clipping quantization unevenness against quantization propagated total RMS exact "
+    head += "1 more 1 less 2 or more off"
     assert " ".join(rows[0]) == head
     assert [row[:3] for row in rows[1:]] == [["1", "if1", "0.5"], ["2", "if2", "1"], ["3", "if3", "0.25"]]
     assert "unevenness = theta k / T, k = N - level" in done.out
-    assert max(map(len, done.out.splitlines()[:7])) <= 130
+    assert max(map(len, done.out.splitlines()[:7])) <= 150
 
 
 def test_json_says_what_was_run_and_every_part_adds_up(refsim: Call, weights: Path) -> None:
