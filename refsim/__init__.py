@@ -34,6 +34,7 @@ _HOMES = {
     "Network": "refsim.model",
     "Neuron": "refsim.model",
     "NeuronTrace": "refsim.reports.trace",
+    "Page": "refsim.reports.page",
     "RefsimError": "refsim.exceptions",
     "Result": "refsim.engine.results",
     "Run": "refsim.reports.run",
@@ -55,6 +56,7 @@ _HOMES = {
     "open_images": "refsim.formats.images.inputs",
     "predictions": "refsim.engine.results",
     "read_result": "refsim.runs.recording",
+    "report": "refsim.runs.report",
     "run": "refsim.runs.run",
     "save": "refsim.formats.weights.hdf5",
     "simulate": "refsim.engine.simulator",
@@ -78,6 +80,7 @@ __all__ = [
     "Network",
     "Neuron",
     "NeuronTrace",
+    "Page",
     "RefsimError",
     "Result",
     "Run",
@@ -100,6 +103,7 @@ __all__ = [
     "open_images",
     "predictions",
     "read_result",
+    "report",
     "run",
     "save",
     "simulate",
@@ -135,6 +139,7 @@ if TYPE_CHECKING:
     from refsim.reports.compare import Comparison
     from refsim.reports.diff import Difference
     from refsim.reports.errors import ErrorReport
+    from refsim.reports.page import Page
     from refsim.reports.run import Run, SnnRun
     from refsim.reports.trace import NeuronTrace
     from refsim.runs.compare import compare
@@ -143,6 +148,7 @@ if TYPE_CHECKING:
     from refsim.runs.errors import layer_errors
     from refsim.runs.merge import merge
     from refsim.runs.recording import read_result
+    from refsim.runs.report import report
     from refsim.runs.run import run
     from refsim.runs.trace import trace
     from refsim.verification.verify import verify

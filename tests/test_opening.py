@@ -61,6 +61,8 @@ ALLOWED = {
     "cli/main.py: os.open": "/dev/null",
     "cli/failures.py: os.fdopen": "a new file with a name of its own",
     "plots/style.py: figure.savefig": "into memory",
+    "reports/page/svg.py: figure.savefig": "into memory",
+    "reports/page/render.py: (folder / name).read_text": "of refsim's own package",
     "training/checkpoint.py: torch.load": "of a file that is open",
 }
 """Where a file is opened otherwise, and why that is right."""

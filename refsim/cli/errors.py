@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -42,6 +43,13 @@ from refsim.runs.settings import Effort
 @dtype_option
 @effort_options
 @click.option("--all-steps", is_flag=True, help="Also the errors after every t < T; each is a run of its own.")
+@click.option(
+    "--accuracy-if",
+    "accuracy_if",
+    multiple=True,
+    metavar="N|NAME|worst",
+    help="Also measure the accuracy if this layer made no error of its own; may be repeated.",
+)
 @click.option("--channels", is_flag=True, help="Means per channel too, in --json.")
 @click.option("--plot", callback=check_plot, metavar="FILE", help="Also draw it: .png, .svg or .pdf.")
 @json_option
@@ -66,6 +74,7 @@ def errors(
     batch: int | None,
     quiet: bool,
     all_steps: bool,
+    accuracy_if: tuple[str, ...],
     channels: bool,
     plot: Path | None,
     as_json: bool,
@@ -79,7 +88,7 @@ def errors(
     preparation = Preparation(pad=pad, scale=scale, currents=currents, resize=resize, crop=crop)
     with interruptible() as interrupt:
         file = load_weights(weights)
-        for key in layers:
+        for key in (*layers, *(each for each in accuracy_if if each != "worst")):
             file.network.find_spiking(key)
         images = load_images(file, data, limit, preparation, quiet)
         note_compilation(quiet)
@@ -107,6 +116,11 @@ def errors(
                 threads=effort.threads,
                 progress=bars(quiet, interrupt),
             )
+            measured = tuple(
+                report.accuracy_if(None if key == "worst" else key, progress=bars(quiet, interrupt))
+                for key in accuracy_if
+            )
+            report = replace(report, as_ann=measured)
         except KeyboardInterrupt:
             raise InterruptedRunError("interrupted; nothing was kept") from None
     if not quiet:

@@ -9,6 +9,7 @@ from refsim.cli.printing import dim, emphasize
 from refsim.cli.quantised_text import render_rounded
 from refsim.cli.tables import columns
 from refsim.formats.untrusted.text import clean
+from refsim.reports.accuracy_if import AS_ANN
 from refsim.reports.errors import ErrorReport, LayerReport
 from refsim.reports.units import percent
 
@@ -28,14 +29,23 @@ def render(report: ErrorReport, detailed: bool, color: bool) -> list[str]:
                 lines += ["", *_paragraph(layer, step.T, color)]
         else:
             rows = [_head(step.has_pool), *(_row(layer, step.has_pool) for layer in step.layers)]
-            lines += ["", f"T={step.T}", *columns(rows, gap=2)]
+            lines += ["", f"T={step.T}", *columns(rows, gap=2, keys=2)]
+    lines += ["", emphasize(report.verdict, color)]
+    for each in report.as_ann:
+        lines.append(
+            f"if layer {each.number} '{clean(each.layer, 40)}' made no error of its own: {each.before} -> {each.after} "
+            f"of {each.n_images} images correct ({each.gain:+.1f} points)"
+        )
+    if report.as_ann:
+        lines.append(dim(f"no error of its own = {AS_ANN}", color))
     return [*lines, "", *(dim(f"{key} = {text}", color) for key, text in report.definitions.items())]
 
 
 def _head(pool: bool) -> list[str]:
     return [
-        *("#", "layer", "theta", "clipping", "quantiz.", "uneven.", "against", "quantiz.", *(["pool"] * pool)),
-        *("propag.", "total", "RMS", "exact", "+1", "-1", "|d|>=2"),
+        *("#", "layer", "theta", "clipping", "quantization", "unevenness", "against", "quantization"),
+        *(["pool"] * pool),
+        *("propagated", "total", "RMS", "exact", "1 more", "1 less", "2 or more off"),
     ]
 
 
@@ -78,8 +88,8 @@ def _paragraph(layer: LayerReport, T: int, color: bool) -> list[str]:
     lines = [
         f"{name} after {after}   theta {_theta(layer)}   T={T} {L}   {errors.n_neurons:,} neurons",
         *table,
-        f"  spike count vs expected:  exact {percent(count['exact'])}   +1 {percent(count['plus_1'])}   "
-        f"-1 {percent(count['minus_1'])}   |d|>=2 {percent(count['more'])}",
+        f"  spike count vs expected:  exact {percent(count['exact'])}   1 more {percent(count['plus_1'])}   "
+        f"1 less {percent(count['minus_1'])}   2 or more off {percent(count['more'])}",
         f"  silent {percent(errors.n_silent / n)} ({errors.n_never:,} neurons in every image)   "
         f"saturated {percent(errors.n_saturated / n)} ({errors.n_always:,} in every image)",
         f"  v(T)/theta: mean {_signed(errors.potential.mean)}   below 0 {percent(errors.n_below / n)}   "

@@ -9,15 +9,18 @@ import sys
 import click
 
 from refsim.cli.failures import DEBUG, explain, noted_warnings, show_traceback
-from refsim.cli.printing import note
+from refsim.cli.hints import unknown_command
+from refsim.cli.printing import note, show
 from refsim.exceptions import UsageError
 from refsim.formats.posix import require_posix
-from refsim.version import __version__
+from refsim.formats.untrusted.text import clean
 
 COMMANDS = {
     "run": "Simulate: accuracy at every t <= T, SOPs and energy.",
     "merge": "Add up the parts of a run (run --shard).",
     "errors": "Where the error comes from: clipping, quantization, unevenness, per layer.",
+    "report": "Everything about one network, as one page to look at.",
+    "plot": "One figure, as a paper prints it.",
     "compare": "Conversion methods side by side: method x T, extra steps charged.",
     "trace": "One neuron's life: who spiked into it, potential, decision, margin, step by step.",
     "diff": "Where two networks, two runs, or refsim and another tool part, and why.",
@@ -42,16 +45,41 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(f"refsim.cli.{cmd_name}"), cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            raise unknown_command(clean(name, 40), COMMANDS, ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def show_version(context: click.Context, option: click.Parameter, value: bool) -> None:
+    """What a report of a bug should name."""
+    if not value or context.resilient_parsing:
+        return
+    from refsim.reports.versions import Versions
+
+    show(*Versions.here().lines())
+    context.exit()
 
 
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "REFSIM", "max_content_width": 110},
 )
-@click.version_option(__version__, prog_name="refsim")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=show_version,
+    help="Versions of refsim, its libraries and the processor, and stop.",
+)
 def cli() -> None:
     """refsim: what a converted spiking network does, exactly; what it costs; where its error comes from."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,14 +16,29 @@ from refsim.cli.printing import is_terminal, note
 from refsim.runs.interrupt import Interrupt
 from refsim.runs.settings import Progress
 
+PAUSE = 15.0
+"""Seconds between two lines on a pipe."""
+
 
 def bars(quiet: bool, interrupt: Interrupt | None = None) -> Progress:
-    """Progress as bars on a terminal, nothing elsewhere; an interrupt that got lost is raised between two batches."""
+    """Progress as bars with an estimate on a terminal, and a line now and then elsewhere.
+
+    An interrupt that got lost is raised between two batches.
+    """
 
     @contextmanager
     def progress(label: str, n_images: int) -> Iterator[Callable[[int], object]]:
-        if quiet or not is_terminal():
+        if quiet:
             yield lambda n: _check(interrupt)
+            return
+        if not is_terminal():
+            spoken = _Spoken(label, n_images)
+
+            def said(n: int) -> None:
+                spoken.done(n)
+                _check(interrupt)
+
+            yield said
             return
         with click.progressbar(length=n_images, label=label, file=sys.stderr, show_pos=True) as bar:
 
@@ -37,7 +53,7 @@ def bars(quiet: bool, interrupt: Interrupt | None = None) -> Progress:
 
 def reading_bar(quiet: bool) -> Callable[[int, int], object] | None:
     """A bar for images that are read before the first one is computed; None where nobody would see it."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not is_terminal():
         return None
     shown: list[Any] = []
 
@@ -49,6 +65,32 @@ def reading_bar(quiet: bool) -> Callable[[int, int], object] | None:
             shown[0].render_finish()
 
     return done
+
+
+class _Spoken:
+    """Where a long run is, said on a pipe every `PAUSE` seconds: a short one says nothing."""
+
+    def __init__(self, label: str, n_images: int) -> None:
+        self._label, self._total, self._n = label, n_images, 0
+        self._started = self._said = time.monotonic()
+
+    def done(self, n: int) -> None:
+        """So many more images are done."""
+        self._n += n
+        now = time.monotonic()
+        if now - self._said < PAUSE or self._n >= self._total:
+            return
+        self._said = now
+        left = (now - self._started) * (self._total - self._n) / self._n
+        note(f"{self._label}: {self._n:,} of {self._total:,} images, about {_duration(left)} to go")
+
+
+def _duration(seconds: float) -> str:
+    """As people say it."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _check(interrupt: Interrupt | None) -> None:

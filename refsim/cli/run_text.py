@@ -35,7 +35,7 @@ def _heading(run: Run, each: SnnRun, color: bool) -> str:
 def _table(run: Run, each: SnnRun, steps: Sequence[int]) -> list[str]:
     n, operations, energies = each.n_images, each.operations, each.energy()
     has_residual = bool(operations.residual[-1] > 0)
-    rows = [["t", "accuracy", "95 %", "SOPs/image", "negative", *["shortcut ACs"] * has_residual, "energy"]]
+    rows = [["t", "accuracy", "95 % interval", "SOPs/image", "negative", *["shortcuts"] * has_residual, "energy"]]
     for t in steps:
         known = each.result.n_labelled > 0
         rows.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -14,11 +15,34 @@ def use_color(flag: bool | None) -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
-def columns(rows: Sequence[Sequence[str]], gap: int = 3, indent: int = 2) -> list[str]:
-    """Rows of cells as lines, each column as wide as its widest cell, numbers to the right."""
+def columns(rows: Sequence[Sequence[str]], gap: int = 3, indent: int = 2, keys: int = 1) -> list[str]:
+    """Rows of cells as lines, each column as wide as its widest cell, numbers to the right.
+
+    A table wider than the terminal (elsewhere: than 80 characters) is folded by columns: those that do not fit come
+    again below, behind the first ones.
+
+    Parameters
+    ----------
+    keys
+        How many of the first columns are repeated in every part.
+    """
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row, widths)]
-        lines.append(" " * indent + (" " * gap).join(cells).rstrip())
-    return lines
+    lines: list[str] = []
+    for part in _parts(widths, gap, indent, keys):
+        for row in rows:
+            cells = [row[i].rjust(widths[i]) for i in part]
+            lines.append(" " * indent + (" " * gap).join(cells).rstrip())
+        lines.append("")
+    return lines[:-1]
+
+
+def _parts(widths: Sequence[int], gap: int, indent: int, keys: int) -> list[list[int]]:
+    """Which columns stand side by side."""
+    room = shutil.get_terminal_size().columns
+    first = list(range(keys))
+    parts = [first.copy()]
+    for i in range(keys, len(widths)):
+        if len(parts[-1]) > keys and indent + sum(widths[j] + gap for j in [*parts[-1], i]) - gap > room:
+            parts.append(first.copy())
+        parts[-1].append(i)
+    return parts

@@ -57,10 +57,21 @@ class Spikes:
     theta: Array
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Graded:
+    """A population that sends one value at every step, as in the ANN: a (B, *shape); no spikes, so none are counted."""
+
+    a: Array
+
+
+Sent = Spikes | Graded
+"""What a population may send."""
+
+
 class Currents:
     """The input currents of one population, some images at a time; they can be gone through more than once."""
 
-    def __init__(self, wiring: Wiring, name: str, sent: dict[str, Spikes], x: Array, T: int) -> None:
+    def __init__(self, wiring: Wiring, name: str, sent: dict[str, Sent], x: Array, T: int) -> None:
         self._wiring, self._name, self._sent, self._x, self.T = wiring, name, sent, x, T
 
     def __iter__(self) -> Iterator[Array]:
@@ -75,7 +86,7 @@ MOST_HELD = 8 << 30
 """Bytes of calibration images and of their spikes that are held at once, at most."""
 
 
-Neurons = Callable[[Spiking, Currents], Spikes]
+Neurons = Callable[[Spiking, Currents], Sent]
 """What a population makes of its currents."""
 
 
@@ -115,16 +126,17 @@ class Wiring:
 
     def run(self, x: Array, T: int, neurons: Neurons) -> Pass:
         """Go through all populations in order; x (B, C, H, W) is constant."""
-        sent: dict[str, Spikes] = {}
+        sent: dict[str, Sent] = {}
         sop, residual, readout = np.zeros((3, T, len(x)), dtype=np.int64)
         last = self.network.readout.name
         ahead = [each.port.source for wires in self._wires.values() for each in wires]
         for target, wires in self._wires.items():
             for i, wire in enumerate(wires):
                 ahead.remove(wire.port.source)
-                if wire.is_image:
+                arriving = None if wire.is_image else sent[wire.port.source]
+                if not isinstance(arriving, Spikes):
                     continue
-                counted = self._count(target, i, sent[wire.port.source])
+                counted = self._count(target, i, arriving)
                 if wire.layer is None:
                     residual += counted
                 else:
@@ -152,7 +164,7 @@ class Wiring:
             held = {name: size for name, size in held.items() if name in ahead}
         return n_images * (8 * prod(self.network.input.shape) + most)
 
-    def current(self, name: str, sent: dict[str, Spikes], x: Array, images: slice, T: int) -> Array:
+    def current(self, name: str, sent: dict[str, Sent], x: Array, images: slice, T: int) -> Array:
         """The current (T, b, *shape) of a population, its wires added up in their order."""
         total: Array | None = None
         for wire in self._wires[name]:
@@ -273,8 +285,13 @@ def _pooled(values: Array, pool: Pool | None) -> Array:
             assert_never(pool)
 
 
-def _arriving(spikes: Spikes, wire: Wire, images: slice) -> Array:
-    """Postsynaptic potentials (T, b, *shape), behind the pool; s theta, or c theta / cells of the window sum c."""
+def _arriving(spikes: Sent, wire: Wire, images: slice) -> Array:
+    """Postsynaptic potentials (T, b, *shape), behind the pool; s theta, or c theta / cells of the window sum c.
+
+    Of a population that sends one value, (1, b, *shape): all steps are alike.
+    """
+    if isinstance(spikes, Graded):
+        return _pooled(spikes.a[images], wire.port.pool)[None]
     s = spikes.s[:, images]
     theta = np.asarray(spikes.theta, dtype=np.float64)
     match wire.port.pool:
@@ -302,6 +319,30 @@ def fire_steps(
     for t, current in enumerate(u):
         state, s[t] = fire(state, current, theta, np.array(-np.inf), reset=reset)
     return state, s
+
+
+def run_neurons(
+    layer: Spiking, currents: Currents, on_potentials: Callable[[Array], object] = lambda m: None
+) -> Spikes:
+    """Let the neurons of a layer run as they are.
+
+    Parameters
+    ----------
+    on_potentials
+        Told, for some images at a time and in their order, m (T, b, *shape): potentials before firing.
+    """
+    neuron, steps = layer.neuron, []
+    for u in currents:
+        shape = u.shape[2:]
+        theta, theta_neg = spread(neuron.theta, shape), spread(neuron.negative_threshold, shape)
+        state = start(spread(neuron.v0, shape), u.shape[1], shape)
+        m, s = np.zeros(u.shape), np.zeros(u.shape, dtype=np.int8)
+        for t, current in enumerate(u):
+            m[t] = neuron.leak * state.v + current
+            state, s[t] = fire(state, current, theta, theta_neg, neuron.gate, neuron.reset, neuron.leak)
+        on_potentials(m)
+        steps.append(s)
+    return Spikes(s=np.concatenate(steps, axis=1), theta=theta)
 
 
 def spread(value: Array, shape: Shape) -> Array:

@@ -45,15 +45,16 @@ def plot_density(ax: Axes, counts: Array, a: Array, phi: Array) -> None:
     bar.outline.set_visible(False)
 
 
-def plot_residual(ax: Axes, values: Array, share: Array, expected: Array) -> None:
+def plot_residual(ax: Axes, values: Array, share: Array, expected: Array | None) -> None:
     """Histogram of a residual that lives on an even grid, and what a Gaussian of the same mean and spread would give.
 
     Parameters
     ----------
-    values, share, expected : (N,), grid values, the measured share of each, and the Gaussian's
+    values, share, expected : (N,), grid values, the measured share of each, and the Gaussian's; None: no spread
     """
     ax.bar(values, share, width=0.8 * (values[1] - values[0]), color=GREY, edgecolor=BLACK, label="measured")
-    ax.plot(values, expected, color=BLUE, marker="o", linestyle="", label="Gaussian")
+    if expected is not None:
+        ax.plot(values, expected, color=BLUE, marker="o", linestyle="", label="Gaussian")
     ax.set_yscale("log")
     # Room for the legend above the bars; what the Gaussian expects less than once is not shown.
     least = share[share > 0].min()

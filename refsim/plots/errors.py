@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from refsim.plots.style import BLACK, BLUE, GREY, ORDERED, PARTS, RED, literal, name_ticks
 
@@ -93,13 +93,14 @@ def plot_spike_counts(ax: Axes, k: Mapping[int, int]) -> None:
     ax.bar(list(k), [count / n for count in k.values()], color=colors, width=0.7, edgecolor=BLACK)
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("$k$, spikes too many")
     ax.set_ylabel("neurons")
 
 
 def _slant(names: Sequence[str]) -> float:
-    return 45 if len(names) > 6 or max(map(len, names), default=0) > 10 else 0
+    return 45 if len(names) > 6 or max(map(len, names), default=0) > 10 or sum(map(len, names)) > 30 else 0
 
 
 def plot_spread(

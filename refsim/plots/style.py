@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from refsim.formats.atomic import write_atomically
 
@@ -89,6 +91,13 @@ def styled() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def as_text() -> Iterator[None]:
+    """Letters of an SVG stay letters, in the font of the page that the figure becomes a part of."""
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        yield
+
+
 def new_figure(columns: float = 1, height: float = 2.2) -> Figure:
     """An empty figure, so many columns wide and so many inches high. It needs no display and no pyplot."""
     figure = Figure(figsize=(columns * COLUMN, height), layout="constrained")
@@ -112,12 +121,33 @@ def looks_of(n: int) -> list[Look]:
     ]
 
 
+def legend_above(ax: Axes, columns: int | None = None) -> None:
+    """A legend above the panel, where it covers no data; in so many columns (None: as the figure has room for)."""
+    columns = columns or max(1, int(ax.figure.get_figure(root=True).get_figwidth() / 1.1))
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.3, columnspacing=1.2)
+
+
+def space_steps(ax: Axes, T: Sequence[int]) -> None:
+    """Time steps along x, spaced by their logarithm, with a number at each of these."""
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(list(T), [str(t) for t in T])
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def few_ticks(axis: Axis) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5 times the powers of ten, and none between."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(EngFormatter(sep=""))
+    axis.set_minor_locator(NullLocator())
+
+
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure, whole or not at all; the ending says how: .png, .svg or .pdf. Equal figures give equal files."""
     kind = os.fspath(path).rsplit(".", 1)[-1].lower()
     undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
     drawn = io.BytesIO()
-    figure.savefig(drawn, format=kind, metadata=undated)
+    with styled():  # which embeds fonts as TrueType: journals refuse Type 3
+        figure.savefig(drawn, format=kind, metadata=undated)
     write_atomically(path, drawn.getvalue())
 
 

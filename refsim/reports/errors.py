@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any, Literal
@@ -11,7 +11,9 @@ from refsim.analysis.layer_errors import LayerErrors, Summary
 from refsim.analysis.residual import Residual
 from refsim.engine.modes import Mode
 from refsim.exceptions import UsageError
+from refsim.formats.untrusted.text import clean
 from refsim.model import Network, Spiking
+from refsim.reports.accuracy_if import AccuracyIf
 from refsim.reports.frames import as_html, to_pandas
 from refsim.reports.origin import Origin
 from refsim.reports.quantised import RoundedLayer
@@ -133,6 +135,12 @@ class LayerReport:
         return self.parts[key]
 
     @property
+    def own(self) -> tuple[str, Summary]:
+        """The largest part of what the layer itself adds, by RMS: its name and its size."""
+        parts = {key: part for key, part in self.parts.items() if key not in ("propagated", "total", "local")}
+        return max(parts.items(), key=lambda item: item[1].rms)
+
+    @property
     def residual(self) -> Residual | None:
         """g' = phi - a in units of the membrane potential (NQ); None without the ANN."""
         return self.errors.residual
@@ -212,6 +220,10 @@ class Step:
         return any("pool" in layer.errors.against_relu for layer in self.layers)
 
 
+Measurable = Callable[[str | int, int, Any], AccuracyIf]
+"""Measures a layer, by its name or number, at T steps, with a progress."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ErrorReport:
     """Where the error of each layer comes from.
@@ -224,6 +236,10 @@ class ErrorReport:
         What cannot be said because the file does not say what the ANN computes; None if nothing is missing.
     steps
         One entry for each T, in increasing order.
+    study
+        What `accuracy_if` asks to measure; None where nobody could.
+    as_ann
+        What was measured by it.
     """
 
     origin: Origin
@@ -232,6 +248,39 @@ class ErrorReport:
     missing: str | None
     rounded: tuple[RoundedLayer, ...] | None
     steps: tuple[Step, ...]
+    study: Measurable | None = None
+    as_ann: tuple[AccuracyIf, ...] = ()
+
+    def accuracy_if(self, layer: str | int | None = None, *, progress: Any = None) -> AccuracyIf:
+        """Measure, on the same images at the largest T, what would be gained if a layer made no error of its own.
+
+        Parameters
+        ----------
+        layer
+            Name or number (from 1) of a spiking layer; None: the one whose own error is largest (`worst`).
+        progress
+            As in `refsim.run`.
+
+        Raises
+        ------
+        UsageError
+            No such layer; images without labels; the file does not say what the ANN computes there.
+        """
+        if self.study is None:
+            raise UsageError("this report was not made by refsim.layer_errors, which knows network and images")
+        return self.study(self.worst.number if layer is None else layer, self.T, progress)
+
+    @property
+    def verdict(self) -> str:
+        """Which layer loses most, by what, and, where it was measured, what would be gained without its own error."""
+        worst = self.worst
+        part, summary = worst.own
+        size = f"RMS {summary.rms:.3f} theta at T={self.T}"
+        text = f"most is lost in layer {worst.number} '{clean(worst.name, 40)}': {part} ({size})"
+        for each in self.as_ann:
+            if each.number == worst.number:
+                text += f"; as in the ANN it would give {each.gain:+.1f} points on {each.n_images} images"
+        return text
 
     @property
     def T(self) -> int:
@@ -242,6 +291,11 @@ class ErrorReport:
     def layers(self) -> tuple[LayerReport, ...]:
         """The layers at the largest T."""
         return self.steps[-1].layers
+
+    @property
+    def worst(self) -> LayerReport:
+        """The layer whose own error is largest at the largest T, by the RMS of `LayerReport.own`."""
+        return max(self.layers, key=lambda layer: layer.own[1].rms)
 
     def __getitem__(self, key: str | int) -> LayerReport:
         """A layer at the largest T, by its name or by its number among the spiking layers, from 1."""
@@ -296,6 +350,8 @@ class ErrorReport:
             "neuron": self.neuron,
             "definitions": {**self.definitions, "unit": "theta, of the neuron concerned"},
             "missing": self.missing,
+            "verdict": self.verdict,
+            "accuracy_if": [each.to_json() for each in self.as_ann],
             "steps": [{"T": step.T, "layers": [layer.to_json() for layer in step.layers]} for step in self.steps],
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -185,6 +186,11 @@ class SnnRun:
         """By spiking layer, spikes of either sign at each step, summed over images."""
         return self.result.populations
 
+    @cached_property
+    def neurons(self) -> Mapping[str, int]:
+        """How many each spiking layer has."""
+        return {layer.name: prod(self.network.shapes[layer.name]) for layer in self.network.spiking}
+
     def step(self, t: int | None = None) -> dict[str, Any]:
         """Every number of step t (default: T): operations are cumulative totals of all images."""
         t = self._step(t)
@@ -209,7 +215,14 @@ class SnnRun:
         """A DataFrame with a row for each spiking layer and step: spikes of either sign, per step, of all images."""
         return to_pandas(
             [
-                {"layer": name, "t": t + 1, "spikes_pos": int(each.n_pos[t]), "spikes_neg": int(each.n_neg[t])}
+                {
+                    "layer": name,
+                    "neurons": self.neurons[name],
+                    "t": t + 1,
+                    "spikes_pos": int(each.n_pos[t]),
+                    "spikes_neg": int(each.n_neg[t]),
+                    "rate": float(each.n_pos[t] + each.n_neg[t]) / (self.neurons[name] * self.n_images),
+                }
                 for name, each in self.layers.items()
                 for t in range(self.T)
             ]
@@ -258,7 +271,9 @@ class SnnRun:
             "neuron": self.neuron,
             "images": self.n_images,
             "steps": [self.step(t) for t in range(1, self.T + 1)],
-            "layers": [_layer(each, self.layers[each.name]) for each in self.margins],
+            "layers": [
+                _layer(each, self.layers[each.name], self.neurons[each.name], self.n_images) for each in self.margins
+            ],
             "projections": [
                 {"source": source, "target": target, **{key: getattr(ops, key).tolist() for key in vars(ops)}}
                 for (source, target), ops in self.result.ops.items()
@@ -448,9 +463,11 @@ def shown_steps(T: int, most: int = 8) -> list[int]:
     return sorted({*powers, T})
 
 
-def _layer(margin: Margin, counts: PopulationCounts) -> dict[str, Any]:
+def _layer(margin: Margin, counts: PopulationCounts, neurons: int, n_images: int) -> dict[str, Any]:
     return {
         "name": margin.name,
+        "neurons": neurons,
+        "rate": ((counts.n_pos + counts.n_neg) / (neurons * n_images)).tolist(),
         "spikes_pos": counts.n_pos.tolist(),
         "spikes_neg": counts.n_neg.tolist(),
         "reached": counts.reached.tolist(),

@@ -13,6 +13,7 @@ from refsim.formats.images.inputs import Data, Images, open_images
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.parts import WeightFile
 from refsim.model import Network, NeuronKind, Spiking
+from refsim.reports.accuracy_if import AccuracyIf
 from refsim.reports.errors import ErrorReport, LayerReport, Step
 from refsim.reports.origin import Origin
 from refsim.reports.quantised import rounded_layers
@@ -103,7 +104,14 @@ def layer_errors(
             threads=effort.n_threads,
             on_batch=done,
         )
+
+    def measure(key: str | int, t: int, told: Progress | None) -> AccuracyIf:
+        from refsim.runs.accuracy_if import accuracy_if
+
+        return accuracy_if(network, images, key, t, effort=effort, progress=told or silent)
+
     return ErrorReport(
+        study=measure,
         origin=Origin.of(file, images),
         dtype=dtype,
         neuron="dual" if network.dual else "if",

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
+from operator import add
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.analysis.macs import network_macs
 from refsim.analysis.margin import margins
+from refsim.engine.batches import map_batches
 from refsim.engine.plan import compile_network
 from refsim.engine.results import Result
 from refsim.engine.simulator import simulate
@@ -19,6 +27,8 @@ from refsim.formats.weights.parts import Samples, WeightFile
 from refsim.verification.equality import assert_equals_reference
 from refsim.verification.golden import KINDS, Replay, replay
 from refsim.version import __version__
+
+Indices = NDArray[np.int64]
 
 SCHEMA = "refsim-verify 1"
 
@@ -79,12 +89,29 @@ class Verification:
 
 Check = Replay | SpecificationCheck
 
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
+"""Called with a label and a number of images before work begins; gives a function that is told how many are done."""
+
+MOST_IMAGES = 4
+"""Samples for engine == specification, if that takes at most a minute."""
+
+MINUTE = 6e9
+"""Multiply-accumulates that the specification, and what counts its operations, get through in a minute."""
+
+
+def affordable(file: WeightFile, steps: Sequence[int]) -> int:
+    """How many samples can be compared within about a minute, at least one."""
+    macs = sum(each.dense for each in network_macs(file.network).values())
+    return max(1, min(MOST_IMAGES, int(MINUTE / (macs * sum(steps) * len(KINDS)))))
+
 
 def verify(
     file: WeightFile,
     *,
     T: int | Sequence[int] = 4,
-    limit: int = 4,
+    limit: int | None = None,
+    threads: int = 1,
+    progress: Progress = lambda label, n: nullcontext(lambda n: None),
     on_check: Callable[[Check], object] = lambda check: None,
 ) -> Verification:
     """Check a weight file on its own samples: golden results are met, and the engine is the specification.
@@ -95,7 +122,11 @@ def verify(
     ----------
     T, limit
         Steps (or several numbers of them), and how many samples, for engine == specification; golden results say
-        their own.
+        their own. Without a limit it is as many samples, up to `MOST_IMAGES`, as take about a minute.
+    threads
+        Samples compared at the same time.
+    progress
+        Told how many samples are done.
     on_check
         Told of every check that held, as it is done.
 
@@ -107,8 +138,9 @@ def verify(
         T or limit below 1.
     """
     steps = [T] if isinstance(T, int) else list(T)
-    if not steps or min(*steps, limit) < 1:
-        raise UsageError(f"T and limit must be at least 1, got {T} and {limit}")
+    if not steps or min(*steps, 1 if limit is None else limit, threads) < 1:
+        raise UsageError(f"T, limit and threads must be at least 1, got {T}, {limit} and {threads}")
+    n_images = affordable(file, steps) if limit is None else limit
     golden: list[Replay] = []
     specification: list[SpecificationCheck] = []
     if file.samples is not None:
@@ -116,7 +148,7 @@ def verify(
             golden.append(replay(file.network, file.samples, each))
             on_check(golden[-1])
         for t, kind in product(steps, KINDS):
-            specification.append(_compare(file, file.samples, kind, t, limit))
+            specification.append(_compare(file, file.samples, kind, t, n_images, threads, progress))
             on_check(specification[-1])
     return Verification(
         file=clean(file.path, None), sha256=file.sha256, golden=tuple(golden), specification=tuple(specification)
@@ -124,22 +156,39 @@ def verify(
 
 
 def _compare(
-    file: WeightFile, samples: Samples, kind: Literal["if", "dual"], T: int, n_images: int
+    file: WeightFile,
+    samples: Samples,
+    kind: Literal["if", "dual"],
+    T: int,
+    n_images: int,
+    threads: int,
+    progress: Progress,
 ) -> SpecificationCheck:
     chosen = strided(len(samples.labels), n_images)
-    x = file.network.input.normalize(samples.images[chosen])
     network = file.network.with_kind(kind)
+    plan = compile_network(network)
+
+    def work(part: Indices) -> Result:
+        x = network.input.normalize(samples.images[part])
+        try:
+            assert_equals_reference(network, x, T)
+        except AssertionError as error:
+            where = f"{kind}, T={T}, sample {part[0]}"
+            raise CheckFailedError(f"engine and specification differ ({where}): {error}") from None
+        return Result.of(simulate(plan, x, T), x, None)
+
     started = time.perf_counter()
-    try:
-        assert_equals_reference(network, x, T)
-    except AssertionError as error:
-        raise CheckFailedError(f"engine and specification differ ({kind}, T={T}): {error}") from None
-    seconds = time.perf_counter() - started
-    result = Result.of(simulate(compile_network(network), x, T), x, None)
+    results = []
+    with progress(f"{'dual' if kind == 'dual' else 'IF'}, T={T}", len(chosen)) as done:
+        # One at a time: a person sees them pass, and little memory is taken.
+        for part, result in map_batches(work, chosen, 1, threads):
+            results.append(result)
+            done(len(part))
+    total = reduce(add, results)
     return SpecificationCheck(
         neuron=kind,
         T=T,
         n_images=len(chosen),
-        seconds=seconds,
-        not_certified=tuple(each.name for each in margins(network, result) if not each.certified),
+        seconds=time.perf_counter() - started,
+        not_certified=tuple(each.name for each in margins(network, total) if not each.certified),
     )

@@ -33,8 +33,9 @@ def heed_sigint() -> None:
 
 
 @pytest.fixture
-def refsim(capsys: pytest.CaptureFixture[str]) -> Call:
-    """`refsim(...)` runs the command line; it never lets a traceback through."""
+def refsim(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    """`refsim(...)` runs the command line on a wide terminal; it never lets a traceback through."""
+    monkeypatch.setenv("COLUMNS", "300")
 
     def call(*arguments: object) -> Outcome:
         capsys.readouterr()

@@ -64,7 +64,7 @@ def test_one_layer_is_drawn_with_spread_histogram_and_course(refsim: Call, weigh
 def test_all_layers_over_time_are_one_line_each(refsim: Call, weights: Path, drawn: list[Figure]) -> None:
     refsim("errors", "-w", weights, "-T", 2, "--limit", 2, "--all-steps", "-q", "--plot", "x.png")
     course = drawn[0].axes[2]
-    assert course.get_legend_handles_labels()[1] == ["if1", "if2", "if3"]
+    assert course.get_legend_handles_labels()[1] == ["1 if1", "2 if2", "3 if3"]
 
 
 def layer_with(**errors: Any) -> LayerReport:

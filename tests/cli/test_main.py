@@ -84,5 +84,51 @@ def test_a_reader_that_goes_away_is_no_error(weights: Path) -> None:
 def test_the_launcher_of_a_checkout_is_the_same_command() -> None:
     launcher = Path(__file__).resolve().parents[2] / "cli.py"
     done = subprocess.run([sys.executable, launcher, "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout == f"refsim, version {__import__('refsim').__version__}\n"
+    assert done.stdout.splitlines()[0] == f"refsim, version {__import__('refsim').__version__}"
     assert callable(entry)
+
+
+def test_the_version_names_libraries_and_processor(refsim: Call) -> None:
+    import numba
+    import numpy
+    from llvmlite import binding
+
+    done = refsim("--version")
+    assert done.code == 0
+    assert f"NumPy {numpy.__version__}, Numba {numba.__version__}" in done.out
+    assert binding.get_host_cpu_name() in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["verfy"], "Did you mean verify?"),
+        (["comapre"], "Did you mean compare?"),
+        (["reprot"], "Did you mean report"),
+        (["run", "--limt", "3"], "--limit"),
+        (["errors", "--layr", "3"], "--layer"),
+    ],
+)
+def test_misspelt_words_are_recognised(refsim: Call, words: list[str], meant: str) -> None:
+    done = refsim(*words)
+    assert done.code == 2
+    assert meant in done.err
+
+
+def test_what_resembles_nothing_has_no_hint(refsim: Call) -> None:
+    assert "Did you mean" not in refsim("xyzzy").err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_clicks_own(shell: str) -> None:
+    """The script that README tells to source, and what it asks for."""
+    import os
+
+    environment = os.environ | {"_REFSIM_COMPLETE": f"{shell}_source"}
+    program = [sys.executable, "-c", "from refsim.cli.main import cli; cli(prog_name='refsim')"]
+    script = subprocess.run(program, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "_REFSIM_COMPLETE" in script
+    words = {"COMP_WORDS": "refsim co", "COMP_CWORD": "co" if shell == "fish" else "1"}
+    asked = os.environ | words | {"_REFSIM_COMPLETE": f"{shell}_complete"}
+    done = subprocess.run(program, env=asked, capture_output=True, text=True, check=True).stdout
+    assert {"compare", "convert"} <= set(done.replace(",", " ").split())

@@ -90,7 +90,7 @@ def test_an_engine_that_differs_from_the_specification_is_named(
     monkeypatch.setattr(stages, "run_spiking", forgetful)
     done = refsim("verify", "-w", weights.with_name("no_golden.h5"))
     assert done.code == 4
-    assert "engine and specification differ (if, T=4): layer 'if1'" in done.err
+    assert "engine and specification differ (if, T=4, sample 0): layer 'if1'" in done.err
 
 
 def test_verify_needs_no_hypothesis(weights: Path) -> None:
@@ -106,3 +106,23 @@ def test_reseal_needs_a_named_file(refsim: Call) -> None:
     done = refsim("verify", "--reseal")
     assert done.code == 2
     assert "--reseal changes a file; name it with --weights" in done.err
+
+
+def test_a_large_network_is_compared_on_as_many_samples_as_a_minute_allows(weights: Path) -> None:
+    from refsim.analysis.macs import network_macs
+    from refsim.verification import verify
+
+    file = load(weights)
+    macs = sum(each.dense for each in network_macs(file.network).values())
+    assert verify.affordable(file, [4]) == verify.MOST_IMAGES
+    steps = int(verify.MINUTE / macs / 2 / 2.5)
+    assert verify.affordable(file, [steps]) == 2
+    assert verify.affordable(file, [steps, 100 * steps]) == 1
+
+
+def test_threads_and_progress_change_nothing_that_is_said(refsim: Call, weights: Path) -> None:
+    one, two = (json.loads(refsim("verify", "-w", weights, "--threads", n, "--limit", 3, "--json").out) for n in (1, 2))
+    for report in (one, two):
+        for each in report["specification"]:
+            assert each.pop("seconds") > 0
+    assert one == two

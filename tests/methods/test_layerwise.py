@@ -16,7 +16,19 @@ from refsim.engine.simulator import simulate as simulate_events
 from refsim.exceptions import UsageError
 from refsim.formats.images.currents import InputCurrents
 from refsim.methods.base import Calibration
-from refsim.methods.layerwise import Currents, Spikes, Wiring, fire_steps, learn, spread, start
+from refsim.methods.layerwise import (
+    Currents,
+    Graded,
+    Pass,
+    Sent,
+    Spikes,
+    Wiring,
+    fire_steps,
+    learn,
+    run_neurons,
+    spread,
+    start,
+)
 from refsim.model import Network, Spiking
 from refsim.reference.network import simulate
 from refsim.testing.strategies import networks_with_inputs
@@ -101,3 +113,29 @@ def test_what_a_pass_holds_is_known_before_and_bounded(monkeypatch):
     with pytest.raises(UsageError, match=r"^5 calibration images .* of T=3 steps take .* choose 4 \(--n-calibrate\)$"):
         learn(network, calibration, T, neurons)
     learn(network, replace(calibration, indices=np.arange(4)), T, neurons)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_one_value_at_every_step_is_a_spike_at_every_step(number: int) -> None:
+    """Through weights, pools and shortcuts alike: neurons that always fire send theta at every step."""
+    network = small_network()
+    x, chosen = np.random.default_rng(3).normal(size=(3, 3, 6, 6)), network.spiking[number - 1]
+    shape = (3, *network.shapes[chosen.name])
+    always = np.random.default_rng(4).integers(0, 2, size=shape)
+    theta = spread(chosen.neuron.theta, shape[1:])
+
+    def run(sent: Sent) -> Pass:
+        return Wiring(network).run(x, 4, lambda layer, u: sent if layer is chosen else run_neurons(layer, u))
+
+    spikes = run(Spikes(s=np.broadcast_to(always, (4, *shape)).astype(np.int8), theta=theta))
+    graded = run(Graded(a=always * theta))
+    assert np.array_equal(spikes.logits, graded.logits)
+    assert (graded.sop <= spikes.sop).all()
+
+
+@pytest.mark.parametrize("kind", ["if", "dual", "signed"])
+def test_neurons_as_they_are_are_those_of_the_engine(kind: str) -> None:
+    network = small_network().with_kind(kind)
+    x = np.random.default_rng(5).normal(size=(4, 3, 6, 6))
+    done, trace = Wiring(network).run(x, 5, run_neurons), simulate_events(compile_network(network), x, 5)
+    assert np.array_equal(done.logits, trace.logits)
