@@ -24,8 +24,8 @@ SNN_CLASSES = tuple(each.name for each in fields(SnnOperations) if each.name != 
 ANN_CLASSES = tuple(f"ann_{each.name}" for each in fields(AnnOperations))
 """Classes of ANN operations that may have a price, as `AnnOperations` counts them, with "ann_" before the name."""
 
-MAX_BYTES = 1 << 20
-"""Of a file with prices."""
+MAX_BYTES = 1 << 15
+"""Of a file with prices, twenty times what all of them take; TOML of deep keys is slow to read."""
 
 NO_MEMORY = "memory access is not included, which costs more on most hardware"
 NOT_ROLLS = (

@@ -164,8 +164,10 @@ class ErrorAccumulator:
             self._add_ann(errors, z.astype(np.float64, copy=False), zbar)
 
     def _add_ann(self, errors: LocalErrors, z: Array, followed: Array | None) -> None:
-        # lambda is of no use to a ReLU; any positive number will do.
-        found = against(errors, z, self.theta, self.T, Activation(lambda_=1.0, L=None), followed)
+        unclipped = Activation(
+            lambda_=1.0, L=None
+        )  # mutant: lambda is of no use to a ReLU, any positive number will do
+        found = against(errors, z, self.theta, self.T, unclipped, followed)
         if followed is not None:
             self._put("relu", "pool", found.pool)
         self._put("relu", "propagated", found.propagated)

@@ -66,8 +66,8 @@ def rounding_bound(network: Network, layer: Spiking, T: int, x_max: float, dtype
 
     One step's current adds K products to a bias: its error is at most (K + 5) eps U, with U the sum of absolute
     terms and eps half a unit in the last place; integrating and resetting round a potential of at most
-    |v0| + theta + T U twice. Errors of T steps add up, and two orders differ by twice the error of one. Where products
-    are subnormal, each may be off by the least number besides.
+    |v0| + theta + T U twice, and a leak once more. Errors of T steps add up, and two orders differ by twice the error
+    of one. Where products are subnormal, each may be off by the least number besides. The proof: docs/exactness.md.
     """
     match KINDS[mode_of(dtype)]:
         case QuantisedMode():
@@ -82,7 +82,8 @@ def rounding_bound(network: Network, layer: Spiking, T: int, x_max: float, dtype
     eps, least = float(numbers.eps) / 2, float(numbers.smallest_subnormal)
     theta = float(layer.neuron.theta.min().astype(numbers.dtype))
     peak = float(np.abs(layer.neuron.v0).max()) + float(layer.neuron.theta.max()) + T * size
-    rounding = 1.01 * 2 * T * eps * ((terms + 5) * size + 2 * peak)
+    roundings = 2 if layer.neuron.leak == 1 else 3
+    rounding = 1.01 * 2 * T * eps * ((terms + 5) * size + roundings * peak)
     return (rounding + 1.01 * 2 * T * terms * least) / theta
 
 

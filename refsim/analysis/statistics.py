@@ -65,7 +65,7 @@ class Moments:
         power = values
         for i in range(self._powers):
             rows[:, i] = power.sum(axis=1)
-            if i + 1 < self._powers:
+            if i + 1 < self._powers:  # mutant: one product more, which nobody reads
                 power = power * values
         self._rows.append(rows)
         self.n += values.size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from refsim.cli.options import HELP, color_option, json_option, load_weights, weights_option
+from refsim.cli.options import HELP, color_option, data_options, json_option, load_weights, weights_option
 from refsim.cli.printing import show, show_document
 from refsim.cli.tables import use_color
 from refsim.engine.modes import MODES
@@ -15,9 +15,7 @@ from refsim.exceptions import CheckFailedError
 @click.argument("a")
 @click.argument("b")
 @weights_option
-@click.option("--data", metavar="PATH", help="As in `refsim run`. [default: the samples in the weight file]")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Use N images, evenly strided.")
-@click.option("--pad", is_flag=True, help="Pad smaller images with zeros to the network's size.")
+@data_options
 @click.option("-T", "--T", "T", type=click.IntRange(1, 1 << 20), help="Time steps. [default: of the recording, or 4]")
 @click.option("--neuron", type=click.Choice(["if", "dual", "signed"]), help="[default: as the other side, or the file]")
 @click.option("--dtype", type=click.Choice(MODES), help="[default: as the other side, or exact]")
@@ -33,6 +31,10 @@ def diff(
     data: str | None,
     limit: int | None,
     pad: bool,
+    scale: float | None,
+    currents: bool,
+    resize: int | None,
+    crop: int | None,
     T: int | None,
     neuron: str | None,
     dtype: str | None,
@@ -62,13 +64,16 @@ def diff(
         layers=layers,
         limit=limit,
         pad=pad,
+        scale=scale,
+        currents=currents,
+        resize=resize,
+        crop=crop,
         explain=explain,
         threads=threads,
     )
     if as_json:
         show_document(json_of(report))
     else:
-        colored = use_color(color)
-        show(*render(report, explain, colored), color=colored)
+        show(*render(report, explain, use_color(color)), color=color)
     if not report.equal:
         raise CheckFailedError(f"{report.a} and {report.b} differ")

@@ -36,7 +36,7 @@ def _stack(*options: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
-class Steps(click.ParamType[tuple[int, ...]]):
+class Steps(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """Numbers of time steps: 4, or 1,2,4,8; a tuple in increasing order."""
 
     name = "steps"

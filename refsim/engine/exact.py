@@ -73,6 +73,8 @@ def exact_of(layer: Spiking, wires: list[Wire], shape: CHW, layout: Layout) -> E
             bias += wire.conv.bias
             n_rows += wire.conv.weight[0].size
             terms += wire.conv.weight[0].size * wire.port.window_size
+        else:
+            terms += wire.port.window_size
         for channels, per_count in wire.per_count():
             per_window = per_count.reshape(len(per_count), -1) * wire.port.window_size
             high, low = largest_sums(per_window, wire.fires_negative)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.exceptions import FormatError
-from refsim.formats.untrusted.opening import ANY_SIZE, open_file, read_text, require_regular
+from refsim.formats.untrusted.opening import read_text, require_regular
 from refsim.formats.untrusted.text import clean
 
 Array = NDArray[Any]
@@ -23,8 +22,7 @@ Counts = NDArray[np.int64]
 REQUIRED = ("layer", "t", "neuron")
 OPTIONAL = ("sign", "image")
 
-MOST_TEXT = 1 << 31
-"""Bytes of a table; one of 100 million spikes has about as many."""
+MOST_BYTES = 1 << 32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +68,7 @@ def read_spike_lists(path: Path) -> dict[str, Events]:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise FormatError(f"{name}: spikes are read from .npz, .h5 and .csv files")
+    require_regular(path, what="list of spikes", most=MOST_BYTES)
     columns = reader(path)
     missing = [key for key in REQUIRED if key not in columns]
     if missing:
@@ -99,9 +98,8 @@ def _whole(name: str, key: str, values: Array, n: int) -> Counts:
 
 
 def _from_csv(path: Path) -> Mapping[str, Array]:
-    text = read_text(path, what="list of spikes", most=MOST_TEXT)
     try:
-        rows = csv.reader(io.StringIO(text, newline=""))
+        rows = csv.reader(read_text(path, what="list of spikes", most=MOST_BYTES).splitlines())
         head = [each.strip() for each in next(rows, [])]
         table = [row for row in rows if row]
     except csv.Error as error:
@@ -119,21 +117,15 @@ def _from_csv(path: Path) -> Mapping[str, Array]:
 
 def _from_npz(path: Path) -> Mapping[str, Array]:
     try:
-        with (
-            open_file(path, what="list of spikes", most=ANY_SIZE) as opened,
-            np.load(opened, allow_pickle=False) as file,
-        ):
+        with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in REQUIRED + OPTIONAL if key in file.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        if isinstance(error, FormatError):
-            raise
         raise FormatError(f"{clean(str(path), None)}: not an npz archive of plain arrays ({error})") from None
 
 
 def _from_hdf5(path: Path) -> Mapping[str, Array]:
     import h5py
 
-    require_regular(path, what="list of spikes")
     try:
         with h5py.File(path, "r") as file:
             return {key: file[key][()] for key in REQUIRED + OPTIONAL if isinstance(file.get(key), h5py.Dataset)}

@@ -109,13 +109,17 @@ def _named(argument: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return []
 
 
+def is_known(call: Call) -> bool:
+    """Whether the operator is one that is read; in place or not."""
+    return call.kind.removesuffix("_") in _OPERATORS
+
+
 def read_operator(call: Call) -> None:
     """Add what a node does to the graph; without a counterpart, that."""
-    base = call.target.partition(".")[0]
-    in_place = base.endswith("_") and not base.startswith("__") and base.removesuffix("_") in _OPERATORS
-    read = _OPERATORS.get(base.removesuffix("_") if in_place else base)
+    in_place = call.kind.endswith("_")
+    read = _OPERATORS.get(call.kind.removesuffix("_"))
     if read is None:
-        joined = "activations that are joined have no layer here; add them" if base == "cat" else ""
+        joined = "activations that are joined have no layer here; add them" if call.kind == "cat" else ""
         call.builder.foreign(call.out, call.inputs, joined)
         return
     read(call.builder, call)

@@ -104,7 +104,7 @@ def _read_node(builder: Builder, tensors: Tensors, node: Any) -> None:
             why = f"an operator of the domain {shown(node.domain)} is not read"
         if not why and graphs:
             why = "graphs inside a node (If, Loop, Scan) are not simulated"
-        builder.place(site, inputs, outputs, lambda: builder.foreign(outputs[0], inputs, why))
+        builder.place(site, inputs, outputs, lambda: builder.foreign(outputs[0], inputs, why), known=False)
         return
     call = Call(builder, tensors, node)
     builder.place(site, inputs, outputs, lambda: read(builder, call))

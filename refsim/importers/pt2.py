@@ -11,6 +11,7 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
+from functools import partial
 from math import prod
 from typing import IO, Any, Literal
 
@@ -20,7 +21,7 @@ from refsim.exceptions import FormatError, UsageError
 from refsim.formats.untrusted.archive import ZIP_ERRORS, open_zip
 from refsim.formats.untrusted.text import clean
 from refsim.formats.untrusted.unpickler import shown
-from refsim.importers.aten import Call, read_operator
+from refsim.importers.aten import Call, is_known, read_operator
 from refsim.importers.build import MALFORMED, Builder
 from refsim.importers.operators import Graph, Site
 from refsim.importers.torch_pickle import BFLOAT16, Storage, StoredTensor, view
@@ -133,7 +134,8 @@ class _Archive:
         for node in graph["nodes"]:
             call = Call(builder, node)
             site = Site(name=call.name, kind=call.kind, module=_module(node))
-            builder.place(site, call.inputs, call.outputs, lambda call=call: read_operator(call))  # type: ignore[misc]
+            read = partial(read_operator, call)
+            builder.place(site, call.inputs, call.outputs, read, known=is_known(call))
         outputs = [each["as_tensor"]["name"] for each in graph["outputs"] if "as_tensor" in each]
         if len(outputs) != 1 or len(graph["outputs"]) != 1:
             raise FormatError(

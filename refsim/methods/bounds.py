@@ -40,7 +40,7 @@ def trained_bounds(network: Network, method: str) -> Thetas:
     """
     if not has_trained_bounds(network):
         raise UsageError(
-            f"method {method} needs trained clipping bounds (QCFS activations, ReLU6), and '{network.name}' has ReLU; "
+            f"method {method} needs trained clipping bounds (QCFS activations), and '{network.name}' has ReLU; "
             f"methods for ReLU take thresholds from calibration images, e.g. opi, percentile, snnc"
         )
     return {each.name: each.neuron.activation.bound for each in network.spiking if each.neuron.activation}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from refsim.engine.simulator import simulate
 from refsim.engine.trace import Trace
 from refsim.exceptions import UsageError
 from refsim.formats.images.inputs import Data, Images, open_images
+from refsim.formats.images.preparation import Preparation
 from refsim.formats.spike_lists import Events
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.parts import WeightFile
@@ -53,6 +54,10 @@ def diff(
     layers: Sequence[str] = (),
     limit: int | None = None,
     pad: bool = False,
+    scale: float | None = None,
+    currents: bool = False,
+    resize: int | None = None,
+    crop: int | None = None,
     explain: bool = False,
     threads: int | None = None,
 ) -> Difference:
@@ -64,7 +69,7 @@ def diff(
         Each a weight file, which is simulated; a recording (`refsim.run(recording=...)`); a run directory, of which
         numbers of spikes are known; golden vectors (`refsim.export_golden`); or another tool's spikes as .npz, .h5 or
         .csv with the columns layer, t (from 1), neuron (flat index), and if there, sign and image.
-    images, limit, pad
+    images, limit, pad, scale, currents, resize, crop
         As in `refsim.run`, for what is simulated. Where the other side says which images it ran, those are taken;
         another tool's `image` is the number of an image in the data set, or with `limit` its place among those chosen.
     weights
@@ -97,7 +102,8 @@ def diff(
         dtype = dtype or (known.dtype or "exact")  # type: ignore[assignment]
         T = T or (min(each.T for each in sides if isinstance(each, Happened)) or 4)
     settings = Settings(T=T or 4, neuron=neuron or "file", dtype=dtype or "exact")
-    chosen = None if file is None else _images(file, images, known, limit, pad)
+    preparation = Preparation(pad=pad, scale=scale, currents=currents, resize=resize, crop=crop)
+    chosen = None if file is None else _images(file, images, known, limit, preparation)
     done = [
         each if isinstance(each, Happened) else _simulated(each, chosen, settings, threads)  # type: ignore[arg-type]
         for each in sides
@@ -116,14 +122,16 @@ def diff(
     return replace(report, suspects=tuple(_explained(network, layer, chosen, settings, theirs, name, report)))
 
 
-def _images(file: WeightFile, images: Images | Data, known: Happened | None, limit: int | None, pad: bool) -> Images:
+def _images(
+    file: WeightFile, images: Images | Data, known: Happened | None, limit: int | None, preparation: Preparation
+) -> Images:
     """Those that the other side has run, or those that are asked for."""
     if isinstance(images, Images):
         return images
     if known is None:
-        return open_images(file, images, limit=limit or DEFAULT_IMAGES, pad=pad)
-    opened = open_images(file, images, limit=limit, pad=pad)
-    if limit is not None:
+        limit = limit or DEFAULT_IMAGES
+    opened = open_images(file, images, limit=limit, **asdict(preparation))
+    if limit is not None or known is None:
         return opened
     indices = np.arange(max(known.n_images, 1)) if known.indices is None else known.indices
     if indices.max() >= len(opened.data):

@@ -6,12 +6,13 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from refsim.exceptions import FormatError, UsageError
-from refsim.formats.spike_lists import Events, read_spike_lists
-from refsim.formats.untrusted.opening import ANY_SIZE, open_file, read_text, require_regular
+from refsim.formats.spike_lists import MOST_BYTES, Events, read_spike_lists
+from refsim.formats.untrusted.opening import open_file, read_text, require_regular
 from refsim.formats.untrusted.text import clean
 from refsim.formats.weights.locate import load
 from refsim.formats.weights.parts import WeightFile
@@ -19,8 +20,8 @@ from refsim.runs.happened import Happened
 
 Side = WeightFile | Happened
 
-MOST_MANIFEST = 1 << 26
-"""Bytes of a manifest.json."""
+MOST_MANIFEST = 1 << 24
+"""Bytes."""
 
 
 def open_side(what: WeightFile | str | os.PathLike[str]) -> Side:
@@ -51,7 +52,7 @@ def _hdf5_kind(path: Path) -> str | None:
 
     from refsim.runs.recording import FORMAT
 
-    require_regular(path, what="recording or weight file")
+    require_regular(path, what="file of spikes or weights")
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") == FORMAT:
@@ -79,8 +80,8 @@ def _golden(path: Path) -> Happened:
     try:
         facts: dict[str, Any] = json.loads(read_text(path / "manifest.json", what="manifest", most=MOST_MANIFEST))
         with (
-            open_file(path / "vectors.npz", what="archive of vectors", most=ANY_SIZE) as opened,
-            np.load(opened, allow_pickle=False) as data,
+            open_file(path / "vectors.npz", what="archive of vectors", most=MOST_BYTES) as file,
+            np.load(file, allow_pickle=False) as data,
         ):
             layers = [each for each in facts["populations"] if each["kind"] == "spiking"]
             spikes = {
@@ -103,7 +104,7 @@ def _golden(path: Path) -> Happened:
                 dtype=str(facts["dtype"]),
                 neuron="dual" if any(each["negative"] for each in layers) else "if",
             )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise FormatError(f"{name}: golden vectors that are not complete ({error}); vectors.npz is read") from None
 
 

@@ -365,6 +365,6 @@ def test_options_and_arguments_have_the_same_names_and_defaults(checkpoint):
     options = convert.make_context("convert", [str(checkpoint), "-o", "a.h5"]).params
     arguments = inspect.signature(library.convert).parameters
     assert set(options) - set(arguments) == {"output", "force"}
-    assert set(arguments) - set(options) == {"notes"}
+    assert set(arguments) - set(options) == {"example", "notes"}
     for name in set(arguments) & set(options) - {"source"}:
         assert options[name] == arguments[name].default, name

@@ -69,7 +69,9 @@ def test_all_layers_over_time_are_one_line_each(refsim: Call, weights: Path, dra
 
 def layer_with(**errors: Any) -> LayerReport:
     """A report of one layer of which only some errors matter."""
-    return LayerReport(number=1, name="a", reads=("b",), theta=(1.0, 1.0), L=4, errors=SimpleNamespace(**errors))
+    return LayerReport(
+        number=1, name="a", reads=("b",), theta=(1.0, 1.0), L=4, clipped=False, errors=SimpleNamespace(**errors)
+    )
 
 
 def test_parts_are_those_that_can_be_known() -> None:

@@ -78,7 +78,7 @@ def test_info_ends_with_one_line_and_status_3(mutation: Mutation, tmp_path: Path
 
 def check_command(path: Path, says: str) -> None:
     command = [sys.executable, "-m", "refsim", "info", "-w", str(path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
     check_printed(result.returncode, result.stdout, result.stderr, says)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import warnings
 from collections.abc import Callable
@@ -45,6 +46,8 @@ def contained(read: Read) -> Read:
     def guarded(path: Path) -> Any:
         pid = os.fork()
         if pid == 0:
+            # That of pytest would print a traceback among the dots.
+            faulthandler.disable()
             try:
                 read(path)
             except BaseException:

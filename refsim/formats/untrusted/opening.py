@@ -85,7 +85,10 @@ def read_text(path: Path, *, what: str, most: int) -> str:
         As `open_file`; not a text in UTF-8.
     """
     with open_file(path, what=what, most=most) as file:
-        data = file.read(most + 1)
+        try:
+            data = file.read(most + 1)
+        except OSError as error:
+            raise FormatError(f"{shown(path)}: cannot be read: {error.strerror}") from None
     if len(data) > most:
         raise FormatError(f"{shown(path)}: grew to more than {most} bytes while it was read")
     try:

@@ -13,6 +13,9 @@ from refsim.model import Array, Floats, Pair, Shape
 
 FoldedInto = Affine | BatchNorm
 
+MAX_SELECTION = 1 << 24
+"""Elements of a convolution that only selects channels."""
+
 
 class CannotFold(Exception):
     """Why something does not become a part of a layer's weights."""
@@ -114,6 +117,8 @@ def selection(views: Sequence[Slice | Pad], shape: Shape) -> tuple[Array, Pair]:
                 raise CannotFold("rows or columns are cut off; only every n-th of all of them is read")
             stride[view.axis - 2] *= view.step
             sides[view.axis - 2] = -(-side // view.step)
+    if len(channels) * shape[0] > MAX_SELECTION:
+        raise CannotFold(f"{shape[0]} channels become {len(channels)}, too many for a convolution of zeros and ones")
     weight = np.zeros((len(channels), shape[0], 1, 1), np.float32)
     kept = np.flatnonzero(channels >= 0)
     weight[kept, channels[kept]] = 1

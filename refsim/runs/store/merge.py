@@ -94,6 +94,8 @@ class Parts:
                 f"from image {missing[0]} to {missing[-1]}: {self._blame(images, missing)}"
             )
         layouts = {each.layout(machine) for each in holding}
+        if None in layouts:
+            raise FormatError(f"{self._paths[0]}: {database.NAME} does not say how its rows are laid out ({machine})")
         layout = layouts.pop()
         if layouts or layout is None:
             raise CheckFailedError(f"the parts hold rows of different layouts ({machine})")

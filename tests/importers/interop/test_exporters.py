@@ -22,8 +22,8 @@ from refsim.training.architectures import build  # noqa: E402
 from .torch_models import randomised  # noqa: E402
 
 UNIT = {"mean": [0.0], "std": [1.0]}
-MOST_LOGITS = 1e-5
-"""Of the largest logit: what folding batch normalisation in float32 may change."""
+USUAL = 1e-6
+"""Of the largest logit: what folding batch normalisation in float32 changes, unless it tips a step of an activation."""
 
 
 def exported(model, folder, shape, *, decomposed=False):
@@ -69,14 +69,14 @@ def assert_same(actual, expected):
 
 
 def effect(net, reference, x, T):
-    """Largest difference of the ANN's logits, of the largest; spikes that differ, and all of them."""
+    """By image, the largest difference of the ANN's logits, of the largest; spikes that differ, and all of them."""
     logits = [refsim.forward(refsim.compile_network(each, fold=False), x).logits for each in (net, reference)]
     ours, theirs = (refsim.simulate(refsim.compile_network(each), x, T=T) for each in (net, reference))
     differ = total = 0
     for one, two in zip(ours.populations.values(), theirs.populations.values()):
         differ += int(np.abs(one.n_pos - two.n_pos).sum())
         total += int(two.n_pos.sum())
-    return np.abs(logits[0] - logits[1]).max() / np.abs(logits[1]).max(), differ, total
+    return np.abs(logits[0] - logits[1]).max(axis=1) / np.abs(logits[1]).max(), differ, total
 
 
 def compare_all(folder, shape, x, **options):
@@ -88,9 +88,13 @@ def compare_all(folder, shape, x, **options):
         file = refsim.convert(folder / name, **UNIT)
         assert any("folded batch normalisation" in line for line in file.warnings)
         assert len(computing(file.network)) == len(computing(reference))
-        worst, differ, total = effect(file.network, reference, x, T=4)
-        print(f"{name}: ANN logits differ by {worst:.1e} of the largest, {differ} of {total} spikes in {len(x)} images")
-        assert worst < MOST_LOGITS
+        logits, differ, total = effect(file.network, reference, x, T=4)
+        print(
+            f"{name}: ANN logits of {len(x)} images differ by {np.median(logits):.1e} (median) and {logits.max():.1e} "
+            f"(most) of the largest, {differ} of {total} spikes"
+        )
+        assert np.median(logits) < USUAL
+        assert differ < 1e-3 * total
 
 
 @pytest.mark.parametrize("arch", ["small", "resnet20"])

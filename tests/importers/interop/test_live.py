@@ -94,11 +94,12 @@ def test_all_obstacles_are_listed_at_once_by_module():
     with pytest.raises(FormatError) as caught:
         converted(models.Obstacles())
     text = str(caught.value)
-    assert text.startswith("Obstacles: 6 obstacles: ")
+    assert text.startswith("Obstacles: 7 obstacles: ")
     assert re.search(r"silu at 'first': no spiking counterpart; fine-tune with ReLU", text)
     assert re.search(r"conv2d at 'b' and conv2d at 'c' with no activation between them", text)
     assert re.search(r"mul at 'gate'.*squeeze-and-excitation", text)
     assert re.search(r"adaptive average pool \(16, 16\) to \(3, 3\): windows of unequal position", text)
+    assert re.search(r"layer_norm at 'norm': its statistics depend on the input", text)
     assert len(text.splitlines()) == 1
 
 

@@ -112,7 +112,7 @@ class Depthwise(nn.Module):
         )  # fmt: skip
 
     def forward(self, x):
-        return self.features(x).flatten(1)
+        return self.features(x).squeeze(-1).squeeze(-1) * 2 + 1
 
 
 class Obstacles(nn.Module):
@@ -121,11 +121,11 @@ class Obstacles(nn.Module):
         self.a, self.first = nn.Conv2d(3, 8, 3, padding=1), nn.SiLU()
         self.b, self.c, self.second = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1), nn.GELU()
         self.gate = Gate()
-        self.pool, self.fc = nn.AdaptiveAvgPool2d(3), nn.Linear(72, 10)
+        self.pool, self.norm, self.fc = nn.AdaptiveAvgPool2d(3), nn.LayerNorm(72), nn.Linear(72, 10)
 
     def forward(self, x):
         x = self.second(self.c(self.b(self.first(self.a(x)))))
-        return self.fc(self.pool(self.gate(x)).flatten(1))
+        return self.fc(self.norm(self.pool(self.gate(x)).flatten(1)))
 
 
 class Gate(nn.Module):
