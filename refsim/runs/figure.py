@@ -147,8 +147,9 @@ def _read(
             raise UsageError(f"{path}: a run directory has no errors to draw; name a report of `refsim errors --json`")
         return Stored(name=name, content=merge([path]).to_json())
     if path is not None and path.suffix == ".json":
+        text = read_text(path, what="report", most=MOST_REPORT)
         try:
-            content = json.loads(read_text(path, what="report", most=MOST_REPORT))
+            content = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise FormatError(f"{path}: not a JSON file ({error})") from None
         return Stored(name=name, content=check_schema(content, schema, str(path)))
