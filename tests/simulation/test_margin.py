@@ -111,10 +111,10 @@ def test_the_bound_is_what_the_docstring_says() -> None:
     U, K, T, eps = 3 * 4.0 + 0.25, 2 * 4, 7, 2.0**-53
     per_step = eps * ((K + 5) * U + 2 * (0.5 + 8.0 + T * U))
     expected = 1.01 * 2 * T * per_step / 0.5
-    assert rounding_bound(network, network.spiking[1], T, x_max=1.0) == pytest.approx(expected, rel=1e-12)
+    assert rounding_bound(network, network.spiking[1], T, x_max=1.0) == pytest.approx(expected, rel=1e-12, abs=0)
     # The image drives the first one: x_max alone, one term; thresholds are its own.
     expected = 1.01 * 2 * T * eps * ((1 + 5) * 9.0 + 2 * (4.0 + T * 9.0)) / 1.5
-    assert rounding_bound(network, network.spiking[0], T, x_max=9.0) == pytest.approx(expected, rel=1e-12)
+    assert rounding_bound(network, network.spiking[0], T, x_max=9.0) == pytest.approx(expected, rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize(
