@@ -71,6 +71,22 @@ def test_groups_strides_and_thresholds_of_channels_are_kept(tmp_path: Path) -> N
     np.testing.assert_allclose(outputs, expected.logits, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("tool", ["generic", "sinabs"])
+@pytest.mark.parametrize("name", ["fashion-small", "resnet20"])
+def test_imported_exported_and_imported_again_it_is_the_same_network(tmp_path: Path, name: str, tool: str) -> None:
+    file = refsim.load(name)
+    images = refsim.open_images(file, limit=2)
+    spec = file.network.input
+    before = file
+    for number in (1, 2):
+        path = tmp_path / f"{number}.nir"
+        refsim.export_nir(before, path, tool=tool)
+        after = refsim.convert(path, nir_dialect="qcfs", mean=spec.mean.tolist(), std=spec.std.tolist())
+        assert refsim.diff(file, after, images=images, T=4).equal
+        assert refsim.diff(before, after, images=images, T=4).equal
+        before = after
+
+
 def test_pools_are_those_that_the_tool_reads(tmp_path: Path) -> None:
     kinds = {}
     for tool in TOOLS:
