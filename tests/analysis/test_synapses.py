@@ -88,7 +88,9 @@ def test_the_matrix_times_a_vector_is_the_layer(drawn):
 
 def test_a_pool_is_reached_through(conv_network):
     if conv_network.by_name["pool"].kind != "avg_pool2d":
-        with pytest.raises(UsageError, match=r"^layer 'pool': max_pool2d has no synapses; conv2d, linear and avg_pool2d"):
+        with pytest.raises(
+            UsageError, match=r"^layer 'pool': max_pool2d has no synapses; conv2d, linear and avg_pool2d"
+        ):
             synapses_as_csr(conv_network, "pool")
         return
     through = synapses_as_csr(conv_network, "conv3") @ synapses_as_csr(conv_network, "pool")
