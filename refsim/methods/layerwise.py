@@ -312,12 +312,12 @@ def start(v0: Array, n_images: int, shape: Shape) -> State:
 
 
 def fire_steps(
-    state: State, u: Array, theta: Array, reset: Literal["subtract", "zero"] = "subtract"
+    state: State, u: Array, theta: Array, reset: Literal["subtract", "zero"] = "subtract", strict: bool = False
 ) -> tuple[State, NDArray[np.int8]]:
     """Let IF neurons run through the currents u (T, B, *shape); theta broadcasts over (*shape)."""
     s = np.zeros(u.shape, dtype=np.int8)
     for t, current in enumerate(u):
-        state, s[t] = fire(state, current, theta, np.array(-np.inf), reset=reset)
+        state, s[t] = fire(state, current, theta, np.array(-np.inf), reset=reset, strict=strict)
     return state, s
 
 
@@ -339,7 +339,7 @@ def run_neurons(
         m, s = np.zeros(u.shape), np.zeros(u.shape, dtype=np.int8)
         for t, current in enumerate(u):
             m[t] = neuron.leak * state.v + current
-            state, s[t] = fire(state, current, theta, theta_neg, neuron.gate, neuron.reset, neuron.leak)
+            state, s[t] = fire(state, current, theta, theta_neg, neuron.gate, neuron.reset, neuron.leak, neuron.strict)
         on_potentials(m)
         steps.append(s)
     return Spikes(s=np.concatenate(steps, axis=1), theta=theta)

@@ -77,7 +77,8 @@ def test_it_reproduces_any_network(tmp_path_factory: pytest.TempPathFactory, dra
     network, x = drawn
     folder = tmp_path_factory.mktemp("any") / "g"
     file = sealed(supported(network, dtype))
-    refsim.export_golden(file, folder, x, T=4, dtype=dtype, potentials=True, formats=["npz"], limit=3)
+    images = refsim.open_images(file, x, currents=True, limit=3)
+    refsim.export_golden(file, folder, images, T=4, dtype=dtype, potentials=True, formats=["npz"])
     assert_reproduced(folder)
 
 

@@ -232,7 +232,7 @@ def test_a_reader_that_computes_for_too_long_is_stopped_by_its_cpu_time(
 ) -> None:
     boot = (
         "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from refsim.formats.untrusted import child, policy;"
-        "child.CPU_SECONDS = 1; policy.walk = lambda *_: all(iter(lambda: 1, 0));"
+        "child.CPU_SECONDS = 1; policy.walk = lambda *_, **__: all(iter(lambda: 1, 0));"
         "child.main(int(sys.argv[2]), sys.argv[3])"
     )
     monkeypatch.setattr(reader, "_BOOT", boot)
@@ -412,7 +412,7 @@ def test_a_caller_with_tighter_limits_of_its_own_can_load(tiny: Path) -> None:
 def test_a_reader_that_needs_too_much_memory_is_stopped(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boot = (
         "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from refsim.formats.untrusted import child, policy;"
-        "policy.walk = lambda *_: bytearray(1 << 30); child.main(int(sys.argv[2]), sys.argv[3])"
+        "policy.walk = lambda *_, **__: bytearray(1 << 30); child.main(int(sys.argv[2]), sys.argv[3])"
     )
     monkeypatch.setattr(reader, "_BOOT", boot)
     with pytest.raises(FormatError, match="needs more memory than a file of its size can justify"):

@@ -43,7 +43,8 @@ def replay(network: Network, x: np.ndarray, T: int) -> tuple[dict[str, np.ndarra
     def neurons(layer: Spiking, currents: Currents) -> Spikes:
         shape = network.shapes[layer.name]
         theta, v0 = spread(layer.neuron.theta, shape), spread(layer.neuron.v0, shape)
-        fired = [fire_steps(start(v0, u.shape[1], shape), u, theta, layer.neuron.reset)[1] for u in currents]
+        reset, strict = layer.neuron.reset, layer.neuron.strict
+        fired = [fire_steps(start(v0, u.shape[1], shape), u, theta, reset, strict)[1] for u in currents]
         spikes[layer.name] = np.concatenate(fired, axis=1)
         return Spikes(s=spikes[layer.name], theta=theta)
 
