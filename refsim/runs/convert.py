@@ -34,6 +34,7 @@ from refsim.methods.base import Calibration, Method
 from refsim.methods.choose_images import open_training
 from refsim.methods.registry import find_method
 from refsim.model import DUAL_THETA_NEG, InputSpec, MaxMode, Network, Spiking
+from refsim.runs.settings import Effort
 from refsim.verification.golden import record_goldens
 
 RELU_METHOD = "opi:99.9"
@@ -192,7 +193,7 @@ def convert(
         if notes is not None:
             notes(text)
 
-    n_threads = _n_threads(threads)
+    n_threads = Effort(threads=threads).n_threads
     if kind == "state dict":
         if example is not None:
             raise UsageError("example is for PyTorch models; a file says itself what it reads")
@@ -448,10 +449,3 @@ def _correct(network: Network, samples: Samples, threads: int) -> int:
     """How many of the samples the ANN gets right."""
     images = InputCurrents(network.input, samples.images, samples.labels, network.name)
     return run_ann(compile_network(network, fold=False), images, np.arange(len(samples.labels)), threads=threads)
-
-
-def _n_threads(threads: int | None) -> int:
-    """The number asked for, or the cores this process may use."""
-    if threads is not None:
-        return threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
